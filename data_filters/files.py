@@ -1,0 +1,84 @@
+"""Files that appear whole or not at all, and rows of JSON lines."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+ASIDE_SUFFIX = ".part"
+"""How the name of a file ends that is not finished."""
+
+
+@contextmanager
+def write_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file beside `path` for writing; on leaving, sync it and move it to `path` in one step.
+
+    Yields the open file. `mode` is "w" (UTF-8 text) or "wb". Raises ValueError for another mode. After an
+    error inside the block `path` is as it was before and nothing is left beside it.
+    """
+    if mode not in ("w", "wb"):
+        raise ValueError(f"mode is {mode!r}; it can be 'w' or 'wb'")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}{ASIDE_SUFFIX}")
+    try:
+        with aside.open("xb" if mode == "wb" else "x", encoding=None if mode == "wb" else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def is_left_aside(name: str, path_name: str) -> bool:
+    """Whether a file called `name` is what a killed `write_atomically` left beside a file `path_name`."""
+    return name.startswith(f".{path_name}.") and name.endswith(ASIDE_SUFFIX)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_jsonl(path: Path) -> Iterator[Any]:
+    """Yield the value of each line that is not blank; `.gz` is unpacked. Raises msgspec.DecodeError."""
+    with open_lines(path) as lines:
+        for line in lines:
+            if line.strip():
+                yield msgspec.json.decode(line)
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
+    """Write rows as lines of JSON, whole or not at all; `.gz` is packed. Returns their number."""
+    encoder = msgspec.json.Encoder()
+    count = 0
+    with write_atomically(path, "wb") as file:
+        # mtime 0 and no name: the same rows give the same bytes.
+        out = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.suffix == ".gz" else file
+        for row in rows:
+            out.write(encoder.encode(row) + b"\n")
+            count += 1
+        if out is not file:
+            out.close()
+    return count
+
+
+def open_lines(path: Path) -> IO[bytes] | gzip.GzipFile:
+    """Open a file of lines as bytes; `.gz` is unpacked on the way."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rb")
+    return path.open("rb")

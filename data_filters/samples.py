@@ -1,0 +1,184 @@
+"""The glossary: what a row, a task, a verdict and a preference pair are.
+
+One row of a sample file:
+
+    {"id": "gsm8k/17", "source": "gsm8k",
+     "messages": [{"role": "user", "content": "What is 6 * 7?"},
+                  {"role": "assistant", "reasoning": "6 * 7 = 42", "content": "The answer is
+                  $\\boxed{42}$."}],
+     "tools": null, "task": {"kind": "math", "answer": "42"}, "meta": {}}
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["system", "user", "assistant", "tool"]
+"""Who speaks in a message."""
+
+TrainedPart = Literal["all", "none", "close_think"]
+"""What of a message is trained: all, nothing, or only the closing of the thought and the end of the turn."""
+
+PairKind = Literal["trace", "constraint", "refusal"]
+"""What tells the two sides of a preference pair apart."""
+
+
+class Mode(StrEnum):
+    """How an answer is given: after a written thought, or at once."""
+
+    THINK = "think"
+    DIRECT = "direct"
+
+
+class Outcome(StrEnum):
+    """What a check found. Always compare with a member: every member is truthy."""
+
+    VERIFIED = "verified"
+    REFUTED = "refuted"
+    UNVERIFIED = "unverified"
+    """No check applies to the row."""
+    FAILED = "failed"
+    """The check itself broke (time, memory, crash): says nothing about the answer."""
+
+
+class Message(msgspec.Struct, omit_defaults=True):
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+    reasoning: str | None = None
+    """The thought before the content, without its tags; None in direct mode."""
+    tool_calls: list[dict[str, Any]] | None = None
+    name: str | None = None
+    train: TrainedPart = "all"
+
+
+class MathTask(msgspec.Struct, tag_field="kind", tag="math", omit_defaults=True):
+    """The answer must equal `answer` (LaTeX or text)."""
+
+    answer: str
+    format: str | None = None
+    """The form the answer was asked in, such as "boxed"; None when any form will do."""
+
+
+class PuzzleTask(msgspec.Struct, tag_field="kind", tag="puzzle"):
+    """The answer must score full marks for `entry` of the reasoning-gym data set `dataset`."""
+
+    dataset: str
+    entry: dict[str, Any]
+
+
+class Constraint(msgspec.Struct):
+    """One IFEval instruction, such as id "punctuation:no_comma" with its arguments."""
+
+    id: str
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class InstructionsTask(msgspec.Struct, tag_field="kind", tag="instructions"):
+    """The answer must keep every constraint."""
+
+    constraints: list[Constraint]
+
+
+class JsonSchemaTask(msgspec.Struct, tag_field="kind", tag="json_schema"):
+    """The answer must be JSON that fits `schema`."""
+
+    schema: dict[str, Any] | bool
+
+
+class AnswerFormatTask(msgspec.Struct, tag_field="kind", tag="answer_format", omit_defaults=True):
+    """The answer must be in a named form or match a pattern; exactly one of the two is set."""
+
+    pattern: str | None = None
+    format: str | None = None
+
+
+class CodeTask(msgspec.Struct, tag_field="kind", tag="code", omit_defaults=True):
+    """The answer's program must pass `tests`, `cases` or `io`."""
+
+    entry_point: str | None = None
+    tests: str | list[str] | None = None
+    cases: list[dict[str, Any]] | None = None
+    io: list[dict[str, Any]] | None = None
+    language: str = "python"
+
+
+class ToolCallsTask(msgspec.Struct, tag_field="kind", tag="tool_calls"):
+    """The answer must make the calls [{"name", "arguments"}]."""
+
+    calls: list[dict[str, Any]]
+
+
+Task = MathTask | PuzzleTask | InstructionsTask | JsonSchemaTask | AnswerFormatTask | CodeTask | ToolCallsTask
+"""How the last assistant turn of a sample can be checked; the field `kind` tells the variants apart."""
+
+
+class Sample(msgspec.Struct):
+    """One conversation, and how its last assistant turn can be checked."""
+
+    id: str
+    source: str
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    task: Task | None = None
+    meta: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def answer_index(self) -> int:
+        """Index of the last assistant message. Raises ValueError when no assistant speaks."""
+        for index in range(len(self.messages) - 1, -1, -1):
+            if self.messages[index].role == "assistant":
+                return index
+        raise ValueError(f"sample {self.id!r} has no assistant turn")
+
+    @property
+    def answer(self) -> Message:
+        """The last assistant message. Raises ValueError when no assistant speaks."""
+        return self.messages[self.answer_index]
+
+    @property
+    def prompt(self) -> list[Message]:
+        """The messages before the last assistant turn; all of them when no assistant speaks."""
+        if not any(message.role == "assistant" for message in self.messages):
+            return list(self.messages)
+        return self.messages[: self.answer_index]
+
+    @property
+    def mode(self) -> Mode:
+        """THINK when the last assistant turn has a thought, else DIRECT. Raises ValueError without a turn."""
+        return Mode.DIRECT if self.answer.reasoning is None else Mode.THINK
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one check found. `reason` is a stable slug; `detail` is for people and may change."""
+
+    name: str
+    outcome: Outcome
+    reason: str
+    detail: str = ""
+
+
+class Verdict(msgspec.Struct):
+    """What all checks together say about one row; `seconds` is the time they took."""
+
+    id: str
+    outcome: Outcome
+    reason: str
+    checks: list[Check] = msgspec.field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Pair(msgspec.Struct):
+    """Two answers to one prompt, of which the first is to be preferred."""
+
+    id: str
+    kind: PairKind
+    mode: Mode
+    prompt: list[Message]
+    chosen: Message
+    rejected: Message
+    tools: list[dict[str, Any]] | None = None

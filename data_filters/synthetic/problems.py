@@ -1,0 +1,271 @@
+"""Problems of several kinds that a very small model can learn, each with its solution step by step.
+
+The arithmetic and the sorting problems are reasoning-gym's; constraints and records are made here. A problem holds no
+wording of the thought: that is `wording.py`'s, so that one problem can be told in several ways.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+BOXED = "Put the answer in \\boxed{}."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question, the check of its answer, and the steps that lead there.
+
+    `steps` are whole sentences without the final conclusion; `content` is the answer turn's text; `answer` is the bare
+    answer inside it; `wrong_content` is a well-formed answer that the task's check refutes.
+    """
+
+    kind: str
+    question: str
+    task: dict[str, Any]
+    steps: tuple[str, ...]
+    answer: str
+    content: str
+    wrong_content: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def boxed(answer: str) -> str:
+    """Return the sentence that states a final answer."""
+    return f"The answer is $\\boxed{{{answer}}}$."
+
+
+def sums(count: int, seed: int) -> Iterator[Problem]:
+    """Yield sums and differences of four or five one-digit numbers (reasoning-gym's chain_sum)."""
+    draw = random.Random(seed)
+    for entry in _puzzles("chain_sum", count, seed, min_terms=4, max_terms=5, min_digits=1, max_digits=1):
+        expression = entry["metadata"]["expression"]
+        question = draw.choice(
+            ("What is {}?", "Compute {}.", "Work out {}.", "Find the value of {}.", "How much is {}?")
+        ).format(expression)
+        yield _math_problem("sums", question, entry["answer"], _running_totals(expression), draw)
+
+
+def legs(count: int, seed: int) -> Iterator[Problem]:
+    """Yield counts of the legs of two kinds of animal (reasoning-gym's leg_counting)."""
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    draw = random.Random(seed)
+    options = {"min_animals": 2, "max_animals": 2, "min_instances": 2, "max_instances": 6}
+    for entry in _puzzles("leg_counting", count, seed, **options):
+        animals: dict[str, int] = entry["metadata"]["animals"]
+        herd = " and ".join(f"{number} {_plural(name)}" for name, number in animals.items())
+        question = draw.choice(
+            ("How many legs do {} have?", "Count the legs of {}.", "How many legs have {} in all?")
+        ).format(herd)
+        legs_each = {name: number * ANIMALS[name] for name, number in animals.items()}
+        steps = tuple(f"{number} * {ANIMALS[name]} = {legs_each[name]}." for name, number in animals.items())
+        first, second = legs_each.values()
+        steps += (f"{first} + {second} = {first + second}.",)
+        yield _math_problem("legs", question, entry["answer"], steps, draw)
+
+
+def sorting(count: int, seed: int) -> Iterator[Problem]:
+    """Yield lists of three or four numbers to sort (reasoning-gym's number_sorting, checked by its scorer)."""
+    draw = random.Random(seed)
+    options = {"min_numbers": 3, "max_numbers": 4, "min_decimals": 0, "max_decimals": 0}
+    for entry in _puzzles("number_sorting", count, seed, min_value=1, max_value=99, **options):
+        metadata = entry["metadata"]
+        given = [int(float(number)) for number in metadata["original_numbers"]]
+        ordered = [int(float(number)) for number in metadata["sorted_numbers"]]
+        direction = metadata["direction"]
+        question = draw.choice(
+            ("Sort in {} order: {}.", "Put in {} order: {}.", "Write in {} order: {}.")
+        ).format(direction, ", ".join(map(str, given)))
+        ordinal = "smallest" if direction == "ascending" else "largest"
+        steps = (f"The {ordinal} is {ordered[0]}.", *(f"Then {number}." for number in ordered[1:]))
+        # The scorer forgives a difference of 1, so the wrong list has one number that is off by far more.
+        wrong = [*ordered[:-1], ordered[-1] + 100]
+        yield Problem(
+            kind="sorting",
+            question=f"{question} {BOXED}",
+            task={"kind": "puzzle", "dataset": "number_sorting", "entry": _plain(entry)},
+            steps=steps,
+            answer=str(ordered),
+            content=boxed(str(ordered)),
+            wrong_content=boxed(str(wrong)),
+        )
+
+
+_SUBJECTS = {
+    "the sea": ("The sea is wide and blue", "Waves roll in from the sea all day"),
+    "a dog": ("A dog runs through the park", "The old dog sleeps by the door"),
+    "the rain": ("The rain falls on the roof", "Soft rain makes the garden green"),
+    "a train": ("A train crosses the bridge", "The night train leaves on time"),
+    "the moon": ("The moon shines over the hills", "A pale moon hangs above the town"),
+    "a cat": ("A cat sits on the wall", "The grey cat watches the birds"),
+    "the wind": ("The wind moves the tall grass", "A cold wind blows from the north"),
+    "a garden": ("A garden needs water and light", "The small garden is full of roses"),
+    "the winter": ("The winter brings snow and ice", "Winter days are short and cold"),
+    "a river": ("A river flows past the mill", "The river is deep near the bend"),
+    "a baker": ("A baker wakes before the sun", "The baker sells warm bread"),
+    "the market": ("The market opens at seven", "People meet at the market square"),
+}
+
+
+@dataclass(frozen=True)
+class _Constraint:
+    request: str
+    plan: str
+    task: dict[str, Any]
+    keep: Callable[[str], str]
+    break_: Callable[[str], str]
+
+
+def _constraint(draw: random.Random) -> _Constraint:
+    word = draw.choice(("indeed", "today", "always", "again", "truly", "still"))
+    return draw.choice(
+        (
+            _Constraint(
+                "Use only lowercase letters.",
+                "Every letter must be lowercase.",
+                {"id": "change_case:english_lowercase", "kwargs": {}},
+                lambda text: text.lower() + ".",
+                lambda text: text + ".",
+            ),
+            _Constraint(
+                "Use only capital letters.",
+                "Every letter must be a capital.",
+                {"id": "change_case:english_capital", "kwargs": {}},
+                lambda text: text.upper() + ".",
+                lambda text: text + ".",
+            ),
+            _Constraint(
+                "Put it in double quotation marks.",
+                "The whole sentence goes inside quotation marks.",
+                {"id": "startend:quotation", "kwargs": {}},
+                lambda text: f'"{text}."',
+                lambda text: text + ".",
+            ),
+            _Constraint(
+                f'End with the word "{word}".',
+                f'The last word must be "{word}".',
+                {"id": "startend:end_checker", "kwargs": {"end_phrase": word}},
+                lambda text: f"{text} {word}",
+                lambda text: text + ".",
+            ),
+        )
+    )
+
+
+def constraints(count: int, seed: int) -> Iterator[Problem]:
+    """Yield requests for one sentence that keeps a constraint (IFEval's ids)."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        subject = draw.choice(sorted(_SUBJECTS))
+        sentence = draw.choice(_SUBJECTS[subject])
+        constraint = _constraint(draw)
+        opening = draw.choice(("Write one sentence about", "Say something about", "Give me a sentence about"))
+        content = constraint.keep(sentence)
+        yield Problem(
+            kind="constraints",
+            question=f"{opening} {subject}. {constraint.request}",
+            task={"kind": "instructions", "constraints": [constraint.task]},
+            steps=(f"It should be about {subject}.", constraint.plan),
+            answer=content,
+            content=content,
+            wrong_content=constraint.break_(sentence),
+        )
+
+
+_NAMES = ("Ana", "Ben", "Chloe", "Dev", "Ella", "Finn", "Grace", "Hugo", "Iris", "Jack", "Kira", "Leo", "Mia", "Noah")
+_CITIES = ("Lima", "Oslo", "Rome", "Cairo", "Paris", "Tokyo", "Delhi", "Quito", "Bern", "Dublin", "Seoul", "Accra")
+_JOBS = ("nurse", "pilot", "cook", "teacher", "farmer", "painter", "doctor", "driver")
+_RECORD_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "age": {"type": "integer"},
+        "city": {"type": "string"},
+        "job": {"type": "string"},
+    },
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+def records(count: int, seed: int) -> Iterator[Problem]:
+    """Yield sentences about a person to turn into JSON of a given schema; the values are checked, not only the types."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        name, age = draw.choice(_NAMES), draw.randint(18, 80)
+        key, value, told = draw.choice(
+            (
+                ("city", city := draw.choice(_CITIES), f"lives in {city}"),
+                ("job", job := draw.choice(_JOBS), f"works as a {job}"),
+            )
+        )
+        record = {"name": name, "age": age, key: value}
+        properties = {field_name: {"const": field_value} for field_name, field_value in record.items()}
+        schema = {**_RECORD_SCHEMA, "properties": properties, "required": list(record)}
+        content = json.dumps(record)
+        yield Problem(
+            kind="records",
+            question=f"{name} is {age} years old and {told}. Give this as JSON with the keys name, age and {key}.",
+            task={"kind": "json_schema", "schema": schema},
+            steps=(f"The name is {name}.", f"The age is {age}.", f"The {key} is {value}."),
+            answer=content,
+            content=content,
+            wrong_content=content[: content.rindex(",")],
+        )
+
+
+KINDS: dict[str, Callable[[int, int], Iterator[Problem]]] = {
+    "sums": sums,
+    "legs": legs,
+    "sorting": sorting,
+    "constraints": constraints,
+    "records": records,
+}
+"""The kinds of problem by name: each takes (count, seed) and yields that many problems."""
+
+
+def _puzzles(dataset: str, count: int, seed: int, **options: Any) -> Iterator[dict[str, Any]]:
+    import reasoning_gym
+
+    yield from reasoning_gym.create_dataset(dataset, size=count, seed=seed, **options)
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry as JSON has it (tuples become lists), as a stored row needs it."""
+    plain: dict[str, Any] = json.loads(json.dumps(entry))
+    return plain
+
+
+def _math_problem(kind: str, question: str, answer: str, steps: tuple[str, ...], draw: random.Random) -> Problem:
+    wrong = str(int(answer) + draw.choice((-3, -2, -1, 1, 2, 3)))
+    return Problem(
+        kind=kind,
+        question=f"{question} {BOXED}",
+        task={"kind": "math", "answer": answer, "format": "boxed"},
+        steps=steps,
+        answer=answer,
+        content=boxed(answer),
+        wrong_content=boxed(wrong),
+    )
+
+
+def _running_totals(expression: str) -> tuple[str, ...]:
+    """Return one sentence per operation: "4 + 7 - 3" gives ("4 + 7 = 11.", "11 - 3 = 8.")."""
+    first, *rest = expression.split()
+    total, steps = int(first), []
+    for operator, term in zip(rest[::2], rest[1::2], strict=True):
+        result = total + int(term) if operator == "+" else total - int(term)
+        steps.append(f"{total} {operator} {term} = {result}.")
+        total = result
+    return tuple(steps)
+
+
+def _plural(animal: str) -> str:
+    irregular = {"sheep": "sheep", "deer": "deer", "butterfly": "butterflies", "firefly": "fireflies"}
+    if animal in irregular:
+        return irregular[animal]
+    return animal + ("es" if animal.endswith(("s", "sh", "fish")) else "s")

@@ -1,0 +1,57 @@
+"""Rows of program-made problems, a known share of them faulty."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from data_filters.errors import UserError
+from data_filters.synthetic.faults import FAULTS, possible_faults
+from data_filters.synthetic.problems import KINDS, Problem
+from data_filters.synthetic.wording import thought
+
+
+def rows(kind: str, count: int, seed: int, mode: str | None, faults: float) -> Iterator[dict[str, Any]]:
+    """Yield `count` rows of the kind `kind`, of which about the share `faults` carries a planted fault.
+
+    A faulty row is a further trace of the problem of the row before it, so that right and wrong traces of one prompt
+    stand side by side, as rejection sampling gives them. `mode` None means think. Equal arguments give equal rows.
+    Raises UserError for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise UserError(f"unknown kind of synthetic rows {kind!r}; the kinds are {', '.join(sorted(KINDS))}")
+    draw = random.Random(f"{kind}/{seed}/{mode}")
+    problems = KINDS[kind](count, seed)
+    previous: tuple[Problem, dict[str, Any]] | None = None
+    for number in range(count):
+        if previous is not None and draw.random() < faults:
+            problem, message = previous
+            fault = draw.choice(possible_faults(problem, mode or "think"))
+            # A duplicate is the message before it, byte for byte.
+            spoilt = message if fault == "duplicate" else FAULTS[fault](problem, message, draw)
+            yield _row(kind, number, problem, spoilt, fault)
+            previous = None
+        else:
+            problem = next(problems)
+            message = _message(problem, mode, draw)
+            previous = problem, message
+            yield _row(kind, number, problem, message, None)
+
+
+def _message(problem: Problem, mode: str | None, draw: random.Random) -> dict[str, Any]:
+    message = {"role": "assistant", "content": problem.content}
+    if mode != "direct":
+        message["reasoning"] = thought(problem, draw)
+    return message
+
+
+def _row(kind: str, number: int, problem: Problem, message: dict[str, Any], fault: str | None) -> dict[str, Any]:
+    meta = {"kind": kind} | ({"fault": fault} if fault else {})
+    return {
+        "id": f"{kind}/{number}",
+        "source": kind,
+        "messages": [{"role": "user", "content": problem.question}, message],
+        "task": problem.task,
+        "meta": meta,
+    }

@@ -1,0 +1,1 @@
+"""The checks, one file each. Every check returns a `Check` whose reason is a stable slug."""

@@ -1,0 +1,176 @@
+"""The command line. Nothing heavy is imported before it is needed: `--help` and `check` answer at once.
+
+Exit codes: 0 done, 1 the run failed, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data_filters.errors import UserError
+from hermes_train import __version__
+
+if TYPE_CHECKING:
+    from hermes_train.pipeline import Pipeline
+
+app = typer.Typer(
+    name="hermes-train",
+    help="Turn an open base model into a hybrid-reasoning model: the Hermes 4 recipe, from rows to weights.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/demo.yaml.", show_default=False)]
+RunsOption = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
+OverrideOption = Annotated[
+    list[str] | None, typer.Option("-o", help="Override a setting: -o sft.learning_rate=1e-5. Repeat for more.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    until: Annotated[str, typer.Option(help="The last stage to make.")] = "export",
+    runs: RunsOption = Path("runs"),
+    override: OverrideOption = None,
+) -> None:
+    """Make the whole run; stages that are done are skipped, an interrupted one goes on."""
+    from hermes_train.runs import STAGES
+
+    if until not in STAGES:
+        raise UserError(f"--until {until}: there is no such stage; the stages are {', '.join(STAGES)}")
+    pipeline = _pipeline(recipe, runs, override)
+    with pipeline.run_folder.locked():
+        pipeline.open()
+    pipeline.run(until)
+
+
+def _stage_command(stage: str, help_text: str) -> None:
+    def command(recipe: RecipeArgument, runs: RunsOption = Path("runs"), override: OverrideOption = None) -> None:
+        _make_one(stage, recipe, runs, override)
+
+    app.command(stage, help=help_text)(command)
+
+
+for _stage, _help in {
+    "prepare": "One stage: the base model with its tags as single tokens and its chat template.",
+    "filter": "One stage: verify the rows, take out duplicates and what is too near to held-out problems.",
+    "pack": "One stage: render, label and pack the kept rows.",
+    "sft": "One stage: supervised fine-tuning. Works under torchrun.",
+    "hybrid": "One stage: mode control and length control. Works under torchrun.",
+    "dpo": "One stage: preference optimisation. Works under torchrun.",
+    "evaluate": "One stage: the held-out problems, by every model of the run, in both modes.",
+    "export": "One stage: the model in shards with its card, opened again and compared.",
+}.items():
+    _stage_command(_stage, _help)
+
+
+def _make_one(stage: str, recipe: Path, runs: Path, override: list[str] | None) -> None:
+    from contextlib import nullcontext
+
+    from hermes_train.runs import StageState
+
+    pipeline = _pipeline(recipe, runs, override)
+    # Under a launcher the first rank speaks and writes for all.
+    is_main = os.environ.get("RANK", "0") == "0"
+    with pipeline.run_folder.locked() if is_main else nullcontext():
+        if is_main:
+            pipeline.open()
+        standing = pipeline.standing(stage)
+        if is_main:
+            pipeline.console.print(f"[bold]{stage:9}[/bold] {standing}", highlight=False)
+        if standing.state is not StageState.DONE:
+            pipeline.make(stage)
+        if is_main:
+            pipeline.report()
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Rows: .jsonl, .json, .gz of these, .parquet.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for verdicts.jsonl, kept.jsonl and rejected.jsonl.")],
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Verify rows of any known format, each kept or rejected with a reason."""
+    from rich.console import Console
+
+    from data_filters.verify import verify_files
+    from hermes_train.report.funnel import funnel_table
+
+    figures = verify_files(files, out, workers)
+    console = Console()
+    console.print(funnel_table(figures))
+    console.print(f"{figures.kept} of {figures.read} rows kept; see {out}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def check(recipe: RecipeArgument, override: OverrideOption = None) -> None:
+    """Parse and cross-check a recipe; print it whole, each value with where it came from."""
+    from rich.console import Console
+
+    from hermes_train.recipe.explain import explain_in_colour
+    from hermes_train.recipe.load import load_recipe
+
+    Console().print(explain_in_colour(load_recipe(recipe, override or [])), soft_wrap=True, end="")
+
+
+@app.command()
+def chat(
+    model: Annotated[Path, typer.Argument(help="A model's folder, such as runs/demo/export/model.", show_default=False)],
+    think: Annotated[bool, typer.Option("--think", help="Let the model think before it answers.")] = False,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 512,
+) -> None:
+    """Talk to a model in the terminal; an empty line or Ctrl-D ends it."""
+    from hermes_train.chat.terminal import talk
+
+    _quiet_libraries()
+    talk(model, think, max_new_tokens)
+
+
+def _pipeline(recipe: Path, runs: Path, override: list[str] | None) -> Pipeline:
+    from hermes_train.recipe.load import load_recipe
+
+    loaded = load_recipe(recipe, override or [])
+    _quiet_libraries()
+    from rich.console import Console
+
+    from hermes_train.pipeline import Pipeline
+
+    return Pipeline(loaded, runs, Console())
+
+
+def _quiet_libraries() -> None:
+    """Keep other libraries' bars and notices out of the run's output, and DeepSpeed from looking for a GPU in vain."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+
+def main() -> None:
+    """Run the command line. User errors end in one clear line and code 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)

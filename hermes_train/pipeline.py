@@ -1,0 +1,301 @@
+"""A run: its stages in order, what each is given, which are done, and the report after each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from data_filters.errors import UserError
+from data_filters.files import write_atomically
+from hermes_train.recipe.explain import explain
+from hermes_train.recipe.load import LoadedRecipe
+from hermes_train.report import score_table, write_report
+from hermes_train.runs import STAGES, RunFolder, StageFolder, StageState, Standing
+from hermes_train.stages.filter import PROBLEMS_FILE
+from hermes_train.stages.sections import Inputs, stage_inputs
+
+MODEL_AFTER = {"prepare": "base", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
+"""The model that a stage ends with, by the name it has in the scores."""
+
+BUILT_ON = {
+    "prepare": (),
+    "filter": (),
+    "pack": ("prepare", "filter"),
+    "sft": ("prepare", "pack"),
+    "hybrid": ("pack", "sft"),
+    "dpo": ("pack", "hybrid"),
+    "evaluate": ("filter", "prepare", "sft", "hybrid", "dpo"),
+    "export": ("filter", "dpo", "evaluate"),
+}
+"""The stages that a stage reads from; they must be done first."""
+
+TRAINING = ("sft", "hybrid", "dpo")
+_VERSIONS_SHOWN = ("torch", "transformers", "trl", "deepspeed", "accelerate", "datasets", "datatrove", "hermes-train")
+
+
+class StageFailed(RuntimeError):
+    """A stage that ran in processes of its own and did not end well."""
+
+
+class Pipeline:
+    """One recipe in one run folder."""
+
+    def __init__(self, loaded: LoadedRecipe, runs: Path, console: Console) -> None:
+        self.loaded = loaded
+        self.recipe = loaded.recipe
+        self.run_folder = RunFolder(runs / loaded.recipe.name)
+        self.console = console
+        self.inputs = stage_inputs(loaded.recipe)
+
+    def open(self) -> None:
+        """Create the run's folder, or refuse one that belongs to another recipe."""
+        recipe = self.recipe
+        facts = {
+            "name": recipe.name,
+            "description": recipe.description,
+            "base": recipe.model.base or "random weights",
+            "seed": recipe.seed,
+            "versions": {name: version(name) for name in _VERSIONS_SHOWN},
+        }
+        self.run_folder.open(recipe.name, self.loaded.path, facts)
+        with write_atomically(self.run_folder.path / "recipe.yaml") as file:
+            file.write(explain(self.loaded))
+
+    def run(self, until: str = STAGES[-1]) -> None:
+        """Make every stage up to `until` that is not done, telling why; evaluate each model as it comes."""
+        for stage in STAGES[: STAGES.index(until) + 1]:
+            standing = self.standing(stage)
+            self.console.print(f"[bold]{stage:9}[/bold] {standing}", highlight=False)
+            if standing.state is not StageState.DONE:
+                self._make_in_best_place(stage)
+            self._evaluate_after(stage, until)
+        self.report()
+
+    def standing(self, stage: str) -> Standing:
+        """Return where a stage stands."""
+        return self.run_folder.stage(stage).standing(self.inputs[stage])
+
+    def make(self, stage: str) -> None:
+        """Make one stage, in this process or as one of the ranks of a launcher. Raises UserError when an earlier one
+        is not done."""
+        from hermes_train.training import ranks
+
+        self._require(stage)
+        folder = self.run_folder.stage(stage)
+        inputs = self.inputs[stage]
+        started = time.perf_counter()
+        if ranks.is_main():
+            folder.begin(inputs, keep=stage == "evaluate")
+        figures = self._maker(stage)(folder)
+        if ranks.is_main():
+            folder.finish(inputs, figures, time.perf_counter() - started)
+
+    def report(self) -> None:
+        """Write the report and show the scores."""
+        table = score_table(self.run_folder.path)
+        if table is not None:
+            self.console.print(table)
+        self.console.print(f"report: {write_report(self.run_folder.path)}", highlight=False, soft_wrap=True)
+
+    def _require(self, stage: str) -> None:
+        for earlier in BUILT_ON[stage]:
+            standing = self.standing(earlier)
+            if standing.state is not StageState.DONE:
+                raise UserError(
+                    f"{stage} builds on {earlier}, which is {standing}; run `hermes-train run {self.loaded.path} "
+                    f"--until {earlier}` first"
+                )
+
+    def _make_in_best_place(self, stage: str) -> None:
+        """Train on all GPUs of this machine through torchrun; do everything else here."""
+        gpus = _gpu_count() if stage in TRAINING else 0
+        if gpus < 2:
+            with self.run_folder.locked():
+                self.make(stage)
+            return
+        overrides = [part for override in self.loaded.overrides for part in ("-o", override)]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={gpus}"]
+        command = ["-m", "hermes_train", stage, str(self.loaded.path), "--runs", str(self.run_folder.path.parent)]
+        ended = subprocess.run([*launcher, *command, *overrides], check=False)
+        if ended.returncode:
+            raise StageFailed(f"{stage} ended with code {ended.returncode} under torchrun; see the output above")
+
+    def _evaluate_after(self, stage: str, until: str) -> None:
+        """Evaluate the model of a stage at once, so that a bad one shows before the next stage is paid for."""
+        model = MODEL_AFTER.get(stage)
+        if model is None and stage == "filter":
+            model = "base"
+        if model is None or self.standing("filter").state is not StageState.DONE:
+            return
+        if model == "base" and self.standing("prepare").state is not StageState.DONE:
+            return
+        with self.run_folder.locked():
+            self._evaluate(model)
+
+    def _maker(self, stage: str) -> Callable[[StageFolder], dict[str, Any]]:
+        return {
+            "prepare": self._prepare,
+            "filter": self._filter,
+            "pack": self._pack,
+            "sft": self._sft,
+            "hybrid": self._hybrid,
+            "dpo": self._dpo,
+            "evaluate": self._evaluate_all,
+            "export": self._export,
+        }[stage]
+
+    def _folder(self, stage: str) -> Path:
+        return self.run_folder.stage(stage).path
+
+    def _prepare(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.stages.prepare import prepare
+
+        return prepare(self.recipe.model, self.recipe.seed, folder.path)
+
+    def _filter(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.stages.filter import filter_rows
+
+        with self._progress("filter (shards)") as update:
+            return filter_rows(self.recipe.data, self.recipe.evaluate.problems, folder.path, update)
+
+    def _pack(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.stages.pack import PackInputs, make_packs
+
+        recipe = self.recipe
+        inputs = PackInputs(
+            prepared=self._folder("prepare"),
+            filtered=self._folder("filter"),
+            model=recipe.model,
+            sources=recipe.data.sources,
+            pack=recipe.pack,
+            sft_global_batch=recipe.sft.global_batch,
+            hybrid=recipe.hybrid,
+            dpo=recipe.dpo,
+            seed=recipe.seed,
+        )
+        return make_packs(inputs, folder.path)
+
+    def _sft(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.training.job import train_on_packs
+
+        return train_on_packs(self._job(folder, self._folder("prepare")), self.recipe.sft)
+
+    def _hybrid(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.training.job import train_on_packs
+
+        figures = train_on_packs(self._job(folder, self._folder("sft")), self.recipe.hybrid)
+        return figures | self._packed("hybrid")
+
+    def _dpo(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.training.job import train_on_pairs
+
+        figures = train_on_pairs(self._job(folder, self._folder("hybrid")), self.recipe.dpo)
+        return figures | self._packed("dpo")
+
+    def _packed(self, stage: str) -> dict[str, Any]:
+        """Return what the pack stage made for a later one."""
+        manifest = self.run_folder.stage("pack").manifest() or {"figures": {}}
+        figures: dict[str, Any] = manifest["figures"].get(stage, {})
+        return figures
+
+    def _job(self, folder: StageFolder, origin: Path) -> Any:
+        from hermes_train.training.job import TrainingJob
+
+        return TrainingJob(
+            stage=folder.stage,
+            run_name=self.recipe.name,
+            seed=self.recipe.seed,
+            model=self.recipe.model,
+            parallel=self.recipe.parallel,
+            wandb=self.recipe.tracking.wandb,
+            origin=origin / "model",
+            data=self._folder("pack") / folder.stage,
+            folder=folder.path,
+            console=self.console,
+        )
+
+    def _evaluate_all(self, folder: StageFolder) -> dict[str, Any]:
+        return {model: self._evaluate(model) for model in MODEL_AFTER.values()}
+
+    def _evaluate(self, model: str) -> dict[str, Any]:
+        """Return the scores of one model, by mode; answers the problems unless that is done."""
+        folder = self.run_folder.stage(f"evaluate/{model}")
+        inputs: Inputs = self.inputs[folder.stage]
+        if folder.standing(inputs).state is not StageState.DONE:
+            from hermes_train.stages.evaluate import evaluate_model
+            from hermes_train.stages.pack import document_maker
+
+            started = time.perf_counter()
+            folder.begin(inputs)
+            stage = next(stage for stage, name in MODEL_AFTER.items() if name == model)
+            with self._progress(f"evaluate {model} (answers)") as update:
+                figures = evaluate_model(
+                    self.recipe.evaluate,
+                    self.recipe.data.verify,
+                    self._folder("filter") / PROBLEMS_FILE,
+                    self._folder(stage) / "model",
+                    self.recipe.model.dtype,
+                    document_maker(self._folder("prepare"), self.recipe.model),
+                    folder.path,
+                    update,
+                )
+            folder.finish(inputs, figures, time.perf_counter() - started)
+        manifest = folder.manifest() or {}
+        scores: dict[str, Any] = manifest["figures"]["modes"]
+        return scores
+
+    def _export(self, folder: StageFolder) -> dict[str, Any]:
+        from hermes_train.stages.export import CardFacts, export_model
+
+        recipe = self.recipe
+        filtered = self.run_folder.stage("filter").manifest() or {}
+        facts = CardFacts(
+            name=recipe.name,
+            description=recipe.description,
+            base=recipe.model.base or "random weights",
+            recipe_yaml=explain(self.loaded),
+            funnel=filtered["figures"],
+            scores={model: self._evaluate(model) for model in MODEL_AFTER.values()},
+        )
+        problems = self._folder("filter") / PROBLEMS_FILE
+        return export_model(
+            recipe.export, recipe.evaluate, self._folder("dpo") / "model", problems, facts, folder.path
+        )
+
+    def _progress(self, description: str) -> _ProgressBar:
+        return _ProgressBar(self.console, description)
+
+
+class _ProgressBar:
+    """A bar for work that reports (done, total); shown on a terminal only."""
+
+    def __init__(self, console: Console, description: str) -> None:
+        self._progress = Progress(console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._progress.add_task(description, total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._progress.start()
+        return self._update
+
+    def _update(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+
+def _gpu_count() -> int:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return 0
+    import torch
+
+    return int(torch.cuda.device_count())

@@ -1,0 +1,194 @@
+"""What the files of a run folder hold, as types. Each stage writes its own; the report reads them all.
+
+One line of `sft/metrics.jsonl`:
+
+    {"step": 1, "loss": 2.31, "lr": 1e-05, "grad_norm": 4.2, "tokens": 1024, "label_tokens": 610,
+     "seconds": 3.9}
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from data_filters.samples import Mode, Outcome
+
+Figures = TypeVar("Figures")
+
+
+TRAINING_STAGES = ("sft", "hybrid", "dpo")
+
+MODELS = ("base", *TRAINING_STAGES)
+"""The models that are evaluated, in the order in which they come to be."""
+
+
+class RunCard(msgspec.Struct, frozen=True):
+    """`run.json`: what the run is."""
+
+    name: str
+    recipe: str
+    base: str
+    created: datetime
+    description: str = ""
+    seed: int | None = None
+    versions: dict[str, str] = {}
+
+
+class Manifest(msgspec.Struct, Generic[Figures], frozen=True):
+    """`<stage>/manifest.json`: written when the stage is done, and only then."""
+
+    stage: str
+    finished: datetime
+    seconds: float
+    figures: Figures
+    inputs: dict[str, Any] = {}
+    """Fingerprints of what the stage read, by name."""
+
+
+class PackedSource(msgspec.Struct, frozen=True):
+    """What one source gave to the packs."""
+
+    name: str
+    mode: str | None
+    documents: int
+    tokens: int
+    label_tokens: int
+    dropped: dict[str, int] = {}
+
+
+class LengthHistogram(msgspec.Struct, frozen=True):
+    """Documents by length in tokens: `counts[i]` of them lie between `edges[i]` and `edges[i + 1]`."""
+
+    edges: list[float]
+    counts: list[int]
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless there is one more edge than there are counts."""
+        if len(self.edges) != len(self.counts) + 1:
+            counts, edges = len(self.counts), len(self.edges)
+            raise ValueError(f"{counts} counts need {counts + 1} edges, got {edges}")
+
+
+class PackFigures(msgspec.Struct, frozen=True):
+    """The figures of `pack/manifest.json`."""
+
+    length: int
+    packs: int
+    documents: int
+    tokens: int
+    label_tokens: int
+    fill: float
+    sources: list[PackedSource]
+    think_tokens: int | None = None
+    direct_tokens: int | None = None
+    length_histogram: LengthHistogram | None = None
+
+
+class TrainingFigures(msgspec.Struct, frozen=True):
+    """The figures of a training stage's manifest; the last fields are of hybrid or dpo only."""
+
+    steps: int
+    seconds: float
+    tokens: int
+    final_loss: float | None
+    """None when the loss was not a number."""
+    paired_problems: int | None = None
+    length_control_documents: int | None = None
+    replayed_documents: int | None = None
+    pairs: dict[str, int] = {}
+    dropped: int | None = None
+
+
+class StepMetrics(msgspec.Struct, frozen=True):
+    """One line of `metrics.jsonl`. `seconds` is this step's own time.
+
+    None stands for what was not a number or was not logged.
+    """
+
+    step: int
+    tokens: int
+    label_tokens: int
+    seconds: float
+    loss: float | None = None
+    lr: float | None = None
+    grad_norm: float | None = None
+    reward_margin: float | None = None
+    reward_accuracy: float | None = None
+
+
+class KindScore(msgspec.Struct, frozen=True):
+    """How many problems of one kind were solved."""
+
+    problems: int
+    correct: int
+
+
+class ModeScores(msgspec.Struct, frozen=True):
+    """One model's scores in one mode. Shares lie between 0 and 1; low and high bound the 95 % interval."""
+
+    problems: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+    asked_form: float
+    unclosed: float
+    mean_tokens: float
+    refusals: float
+    kinds: dict[str, KindScore] = {}
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """`evaluate/<model>/scores.json`."""
+
+    model: str
+    seconds: float
+    modes: dict[Mode, ModeScores]
+
+
+class AnswerVerdict(msgspec.Struct, frozen=True):
+    """How an answer was judged, and why."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One line of `evaluate/<model>/answers.jsonl`; `text` is what the model wrote, with its tags."""
+
+    id: str
+    kind: str
+    mode: Mode
+    prompt: str
+    text: str
+    tokens: int
+    verdict: AnswerVerdict
+    asked_form: bool
+    unclosed: bool
+    refusal: Literal["full", "partial", "none"]
+
+
+class ExportedFile(msgspec.Struct, frozen=True):
+    """One file of the exported model."""
+
+    name: str
+    bytes: int
+
+
+class ExportedChat(msgspec.Struct, frozen=True):
+    """One exchange with the exported model after it was opened again."""
+
+    mode: Mode
+    prompt: str
+    answer: str
+
+
+class ExportFigures(msgspec.Struct, frozen=True):
+    """The figures of `export/manifest.json`."""
+
+    files: list[ExportedFile]
+    tensors: int
+    parameters: int
+    chats: list[ExportedChat] = []

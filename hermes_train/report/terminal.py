@@ -1,0 +1,52 @@
+"""The table of scores for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from hermes_train.report.records import Scores
+from hermes_train.report.views.scores import score_rows
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_NUMBER_COLUMNS = (
+    "accuracy",
+    "95 % interval",
+    "asked form",
+    "unclosed",
+    "mean tokens",
+    "refusals",
+    "problems",
+)
+
+
+def terminal_table(scores: Mapping[str, Scores]) -> Table | None:
+    """Return the scores by mode and stage, a line between the modes; None before the first evaluation."""
+    # Imported here: rich is not needed to write the page.
+    from rich.table import Table
+
+    rows = score_rows(scores)
+    if not rows:
+        return None
+    table = Table(title="Scores by stage and mode", title_justify="left")
+    table.add_column("mode")
+    table.add_column("model")
+    for name in _NUMBER_COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.mode.value,
+            row.model,
+            row.accuracy,
+            row.interval,
+            row.asked_form,
+            row.unclosed,
+            row.mean_tokens,
+            row.refusals,
+            row.problems,
+            style="bold" if row.is_last else None,
+            end_section=row.is_last,
+        )
+    return table

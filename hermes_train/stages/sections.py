@@ -1,0 +1,94 @@
+"""What each stage depends on: fingerprints by name, computed from the recipe and the files, before anything runs.
+
+A stage's inputs contain those of the stages it builds on, as far as they matter to it. A stage that is out of date can
+then name the setting that changed, also when it is one of an earlier stage; and the rate of the DPO stage does not
+make the SFT stage out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from data_filters.readers import source_files
+from data_filters.settings import Source
+from hermes_train import __version__
+from hermes_train.recipe.schema import DpoSection, HybridSection, Recipe
+from hermes_train.runs import file_fingerprint, fingerprint
+
+Inputs = dict[str, str]
+
+_HYBRID_DATA = ("problems", "replay", "length_control", "length", "global_batch")
+_DPO_DATA = ("refusals", "pairs", "max_length", "global_batch")
+_NO_EFFECT_ON_LOSS = {"save_every", "keep_checkpoints"}
+
+
+def stage_inputs(recipe: Recipe) -> dict[str, Inputs]:
+    """Return the inputs of every stage, and of each evaluation (`evaluate/base`, `evaluate/sft`, ...).
+
+    Raises UserError for a source file that is missing.
+    """
+    prepare = _named("recipe.model", recipe.model.model_dump(mode="json", exclude={"attention"})) | {
+        "recipe.seed": fingerprint(recipe.seed),
+        "hermes-train": __version__,
+    }
+    filtered = _filter_inputs(recipe)
+    documents = prepare | filtered | _named("recipe.pack", recipe.pack.model_dump(mode="json"))
+    sft_data = documents | _mixture(recipe) | {"recipe.sft.global_batch": fingerprint(recipe.sft.global_batch)}
+    hybrid_data = documents | _chosen("recipe.hybrid", recipe.hybrid, _HYBRID_DATA)
+    dpo_data = documents | _chosen("recipe.dpo", recipe.dpo, _DPO_DATA)
+    sft = sft_data | _training("recipe.sft", recipe.sft)
+    hybrid = sft | hybrid_data | _training("recipe.hybrid", recipe.hybrid)
+    dpo = hybrid | dpo_data | _training("recipe.dpo", recipe.dpo)
+    trained = {"base": prepare, "sft": sft, "hybrid": hybrid, "dpo": dpo}
+    answering = _named("recipe.evaluate", recipe.evaluate.model_dump(mode="json", exclude={"problems", "samples"}))
+    evaluations = {f"evaluate/{model}": inputs | filtered | answering for model, inputs in trained.items()}
+    evaluate = evaluations["evaluate/dpo"]
+    return {
+        "prepare": prepare,
+        "filter": filtered,
+        "pack": sft_data | hybrid_data | dpo_data,
+        "sft": sft,
+        "hybrid": hybrid,
+        "dpo": dpo,
+        "evaluate": evaluate,
+        "export": evaluate
+        | _named("recipe.export", recipe.export.model_dump(mode="json"))
+        | _named("recipe", {"name": recipe.name, "description": recipe.description}),
+        **evaluations,
+    }
+
+
+def _filter_inputs(recipe: Recipe) -> Inputs:
+    data = recipe.data.model_dump(mode="json", exclude={"engine": True, "sources": {"__all__": {"share", "epochs"}}})
+    problems = [source.model_dump(mode="json") for source in recipe.evaluate.problems]
+    files = _files([*recipe.data.sources, *recipe.evaluate.problems])
+    against = [Path(path) for path in recipe.data.contamination.against]
+    return (
+        _named("recipe.data", data)
+        | {"recipe.evaluate.problems": fingerprint(problems), "hermes-train": __version__}
+        | {f"file {path}": file_fingerprint(path) for path in (*files, *against) if path.exists()}
+    )
+
+
+def _files(sources: Iterable[Source]) -> list[Path]:
+    return [path for source in sources if source.path for path in source_files(source)]
+
+
+def _mixture(recipe: Recipe) -> Inputs:
+    shares = {source.name: [source.share, source.epochs] for source in recipe.data.sources}
+    return {"recipe.data.sources (share, epochs)": fingerprint(shares)}
+
+
+def _training(prefix: str, section: Any) -> Inputs:
+    return _named(prefix, section.model_dump(mode="json", exclude=_NO_EFFECT_ON_LOSS))
+
+
+def _chosen(prefix: str, section: HybridSection | DpoSection, keys: tuple[str, ...]) -> Inputs:
+    return _named(prefix, section.model_dump(mode="json", include=set(keys)))
+
+
+def _named(prefix: str, values: dict[str, Any]) -> Inputs:
+    """Return one fingerprint for each key, so that a change is told by the key's name."""
+    return {f"{prefix}.{key}": fingerprint(value) for key, value in values.items()}

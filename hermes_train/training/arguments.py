@@ -1,0 +1,105 @@
+"""What the Trainer is told, from the sections of the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data_filters.errors import UserError
+from hermes_train.recipe.schema import DpoSection, LoraSection, ParallelSection, TrainingSection, WandbSection
+from hermes_train.training.zero import deepspeed_config
+
+
+def accumulation_steps(training: TrainingSection, ranks: int) -> int:
+    """Return the micro-batches that each rank adds up in a step. Raises UserError when the batch does not divide."""
+    at_once = training.micro_batch * ranks
+    if training.global_batch % at_once:
+        raise UserError(
+            f"global_batch ({training.global_batch}) must be a multiple of micro_batch x ranks "
+            f"({training.micro_batch} x {ranks} = {at_once})"
+        )
+    return training.global_batch // at_once
+
+
+def common_arguments(
+    training: TrainingSection,
+    parallel: ParallelSection,
+    wandb: WandbSection,
+    folder: Path,
+    seed: int,
+    ranks: int,
+    on_cpu: bool,
+) -> dict[str, Any]:
+    """Return the arguments that SFT and DPO share, by the names of transformers' TrainingArguments."""
+    optimizer = training.optimizer
+    return {
+        "output_dir": str(folder),
+        "max_steps": training.steps,
+        "warmup_steps": training.warmup_steps,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.schedule,
+        "per_device_train_batch_size": training.micro_batch,
+        "gradient_accumulation_steps": accumulation_steps(training, ranks),
+        "optim": "adamw_torch",
+        "adam_beta1": optimizer.beta1,
+        "adam_beta2": optimizer.beta2,
+        "adam_epsilon": optimizer.epsilon,
+        "weight_decay": optimizer.weight_decay,
+        "max_grad_norm": optimizer.clip,
+        "bf16": training.precision == "bf16",
+        "gradient_checkpointing": training.gradient_checkpointing,
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": 1,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": training.save_every,
+        "save_total_limit": training.keep_checkpoints,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "report_to": [] if wandb.mode == "disabled" else ["wandb"],
+        "use_cpu": on_cpu,
+        "ddp_backend": "gloo" if on_cpu and ranks > 1 else None,
+        "dataloader_pin_memory": not on_cpu,
+        "deepspeed": deepspeed_config(parallel, training, ranks),
+    }
+
+
+def sft_arguments() -> dict[str, Any]:
+    """Return what SFTConfig needs beside the common arguments: rows are packs, ready to be read."""
+    return {
+        "packing": True,
+        "padding_free": True,
+        "max_length": None,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
+
+
+def dpo_arguments(dpo: DpoSection, on_cpu: bool) -> dict[str, Any]:
+    """Return what DPOConfig needs beside the common arguments."""
+    with_sft = dpo.sft_weight > 0
+    return {
+        "beta": dpo.beta,
+        "loss_type": [dpo.loss, "sft"] if with_sft else [dpo.loss],
+        "loss_weights": [1.0, dpo.sft_weight] if with_sft else None,
+        "max_length": dpo.max_length,
+        # On a CPU a new shape costs more than the padding that spares it.
+        "pad_to_multiple_of": 64 if on_cpu else 8,
+        "precompute_ref_log_probs": True,
+    }
+
+
+def lora_config(lora: LoraSection | None) -> Any:
+    """Return PEFT's configuration, or None for full training."""
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )

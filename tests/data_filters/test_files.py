@@ -1,0 +1,53 @@
+"""Files appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from data_filters.files import read_jsonl, write_atomically, write_jsonl
+
+
+def test_a_written_file_appears_with_all_its_text(tmp_path: Path) -> None:
+    with write_atomically(tmp_path / "deep" / "notes.txt") as file:
+        file.write("whole – and in UTF-8")
+
+    assert (tmp_path / "deep" / "notes.txt").read_text(encoding="utf-8") == "whole – and in UTF-8"
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "notes.txt"
+    target.write_text("old")
+
+    with pytest.raises(RuntimeError), write_atomically(target) as file:
+        file.write("half of the ne")
+        raise RuntimeError
+
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_nothing_is_at_the_path_before_the_writing_ends(tmp_path: Path) -> None:
+    with write_atomically(tmp_path / "notes.txt", "wb") as file:
+        file.write(b"x")
+        assert not (tmp_path / "notes.txt").exists()
+
+
+def test_a_mode_other_than_w_and_wb_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'a'"), write_atomically(tmp_path / "notes.txt", "a"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_rows_read_back_as_they_were_written(tmp_path: Path, name: str) -> None:
+    rows = [{"a": 1}, {"b": "ü\n"}, {}]
+
+    assert write_jsonl(tmp_path / name, rows) == 3
+
+    assert list(read_jsonl(tmp_path / name)) == rows
+
+
+def test_packed_rows_are_the_same_bytes_each_time(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.gz", [{"a": 1}])
+    write_jsonl(tmp_path / "b.gz", [{"a": 1}])
+
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()

@@ -1,0 +1,60 @@
+"""What the recipe's data section accepts."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from data_filters.settings import DataSettings, Source
+
+
+def test_a_source_comes_from_exactly_one_place() -> None:
+    with pytest.raises(ValidationError, match="exactly one of path, hub, synthetic; it has path and hub"):
+        Source(name="two", path="a.jsonl", hub="org/set")
+    with pytest.raises(ValidationError, match="it has none"):
+        Source(name="none")
+
+
+def test_an_unknown_key_is_refused() -> None:
+    with pytest.raises(ValidationError, match="workerz"):
+        DataSettings.model_validate({"sources": [{"name": "a", "path": "a"}], "workerz": 3})
+
+
+def test_two_sources_of_one_name_are_refused_by_name() -> None:
+    with pytest.raises(ValidationError, match="used twice: a"):
+        DataSettings(sources=[Source(name="a", path="x"), Source(name="a", path="y")])
+
+
+def test_faults_need_a_program_that_plants_them() -> None:
+    with pytest.raises(ValidationError, match=r"faults = 0\.2 needs a synthetic source"):
+        Source(name="a", path="x", faults=0.2)
+
+
+def test_a_program_needs_a_number_of_rows() -> None:
+    with pytest.raises(ValidationError, match="needs rows"):
+        Source(name="a", synthetic="sums")
+
+
+def test_thoughts_are_only_stripped_for_direct_mode() -> None:
+    with pytest.raises(ValidationError, match="needs mode: direct; mode is think"):
+        Source(name="a", path="x", mode="think", strip_reasoning=True)
+
+
+def test_settings_do_not_change_after_loading() -> None:
+    source = Source(name="a", path="x")
+
+    with pytest.raises(ValidationError, match="frozen"):
+        source.name = "b"  # type: ignore[misc]  # the point of the test
+
+
+def test_settings_and_samples_import_nothing_heavy() -> None:
+    program = (
+        "import sys, data_filters.settings, data_filters.samples, data_filters.verify, data_filters.pipeline\n"
+        "heavy = {'torch', 'datatrove', 'sympy', 'math_verify', 'reasoning_gym', 'pyarrow', 'transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,39 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from hermes_train.report import score_table
+
+
+def printed(folder: Path) -> list[list[str]]:
+    table = score_table(folder)
+    assert table is not None
+    paper = io.StringIO()
+    Console(width=160, file=paper, color_system=None).print(table)
+    lines = [line for line in paper.getvalue().splitlines() if line.startswith("\u2502")]
+    return [[cell.strip() for cell in line.strip("\u2502").split("\u2502")] for line in lines]
+
+
+def test_the_terminal_shows_each_model_in_each_mode(run_folder: Path) -> None:
+    rows = printed(run_folder)
+
+    assert [row[:2] for row in rows] == [
+        [mode, model] for mode in ("think", "direct") for model in ("base", "sft", "hybrid", "dpo")
+    ]
+    assert rows[3][2:] == [
+        "90.8\u202f%",
+        "84.3\u201394.8",
+        "99.2\u202f%",
+        "0.8\u202f%",
+        "68.4",
+        "0.8\u202f%",
+        "120",
+    ]
+
+
+def test_there_is_no_table_before_the_first_evaluation(
+    tmp_path: Path, write_run: Callable[..., Path]
+) -> None:
+    assert score_table(write_run(tmp_path / "run", ("prepare", "filter"))) is None
