@@ -20,7 +20,6 @@ from data_filters.judged import JudgedRow, shard_file, unreadable_row
 from data_filters.readers import read_rows
 from data_filters.samples import Outcome, Verdict
 from data_filters.settings import ContaminationSettings, Source, VerifySettings
-from data_filters.verifiers import math_pool
 from data_filters.verify import is_kept, verify
 
 _JUDGED = "judged"
@@ -62,17 +61,13 @@ class VerifyFilter(PipelineStep):
         self, data: Iterable[Document] | None = None, rank: int = 0, world_size: int = 1
     ) -> Iterator[Document]:
         """Yield every document, with the verdict of its sample."""
-        try:
-            for document in data or ():
-                judged: JudgedRow = document.metadata[_JUDGED]
-                if judged.sample is not None:
-                    judged.verdict = verify(judged.sample, self.settings, judged.seconds)
-                    judged.kept = is_kept(judged.sample, judged.verdict, self.settings)
-                    self.stat_update("kept" if judged.kept else f"dropped_{judged.verdict.reason}")
-                yield document
-        finally:
-            # A pool ends its workers by a signal, which runs no exit handlers.
-            math_pool.close()
+        for document in data or ():
+            judged: JudgedRow = document.metadata[_JUDGED]
+            if judged.sample is not None:
+                judged.verdict = verify(judged.sample, self.settings, judged.seconds)
+                judged.kept = is_kept(judged.sample, judged.verdict, self.settings)
+                self.stat_update("kept" if judged.kept else f"dropped_{judged.verdict.reason}")
+            yield document
 
 
 class ContaminationFilter(PipelineStep):

@@ -1,31 +1,51 @@
-"""datatrove's local executor, silent on the screen and without spare processes for one worker."""
+"""datatrove's local executor, silent on the screen and without the processes that it would leave behind."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from contextlib import redirect_stderr
 from copy import deepcopy
 from typing import Any
 
 from datatrove.executor.local import LocalPipelineExecutor
+from datatrove.utils.stats import PipelineStats
 
 
 class QuietLocalExecutor(LocalPipelineExecutor):
     """Run shards in worker processes, or all in this process when there is one worker."""
 
-    def run(self) -> Any:
-        """Run the shards that are not marked as finished. Raises what a block raises."""
-        if self.workers > 1:
-            return super().run()
-        # datatrove would start a manager process to hand out worker numbers to the only worker.
-        self.save_executor_as_json()
-        blocks = self.pipeline
-        for rank in self.get_incomplete_ranks():
-            self.pipeline = deepcopy(blocks)
-            self._run_for_rank(rank)
-        return None
+    pipeline: list[Any]
 
-    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
+    def run(self) -> PipelineStats:
+        """Run the shards that are not marked as finished. Returns their counts; raises what a block raises.
+
+        datatrove's own loop starts a manager process to number the workers for their log lines. It outlives a
+        run that is killed, and one worker needs no number.
+        """
+        self.save_executor_as_json()
+        ranks = self.get_incomplete_ranks()
+        shards = self._run_here(ranks) if self.workers == 1 else self._run_in_workers(ranks)
+        stats = sum(shards, start=PipelineStats())
+        with self.logging_dir.open("stats.json", "wt") as file:
+            stats.save_to_disk(file)
+        return stats
+
+    def _run_here(self, ranks: list[int]) -> Iterable[PipelineStats]:
+        blocks = self.pipeline
+        for rank in ranks:
+            # Each shard counts for itself.
+            self.pipeline = deepcopy(blocks)
+            yield self._run_for_rank(rank)
+        self.pipeline = blocks
+
+    def _run_in_workers(self, ranks: list[int]) -> Iterable[PipelineStats]:
+        import multiprocess  # type: ignore[import-untyped]  # it ships no types
+
+        with multiprocess.get_context(self.start_method).Pool(self.workers) as pool:
+            yield from pool.imap_unordered(self._run_for_rank, ranks)
+
+    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> PipelineStats:
         # datatrove adds a handler for standard error to every task's log file; the file is enough.
         with redirect_stderr(io.StringIO()):
             return super()._run_for_rank(rank, local_rank, node_rank)

@@ -316,7 +316,7 @@ def _read_task(row: Row, source: Source, layout: RowFormat) -> Task | None:
     given = row.get("task")
     if isinstance(given, dict) and "kind" in given:
         try:
-            return msgspec.convert(given, Task)  # type: ignore[no-any-return]  # a union is no class to mypy
+            return msgspec.convert(given, Task)
         except msgspec.ValidationError as error:
             raise RowError("task_not_valid", f"task {given.get('kind')!r}: {error}") from error
     if layout == "gsm8k":

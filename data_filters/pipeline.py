@@ -22,9 +22,10 @@ from data_filters.figures import FilterFigures
 from data_filters.files import ASIDE_SUFFIX, is_left_aside, write_jsonl
 from data_filters.judged import shard_file
 from data_filters.merge import OUTPUT_FILES, merge_shards
-from data_filters.readers import read_rows, source_files
+from data_filters.readers import RawRow, read_rows, source_files
 from data_filters.samples import Sample
 from data_filters.settings import DataSettings, EngineSettings, Source
+from data_filters.verifiers import math_pool
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished shards and the number of all shards."""
@@ -57,7 +58,9 @@ def run_filter(
     figures = merge_shards([shard_file(shards, rank) for rank in range(tasks)], settings, out)
     # The marks go first: a mark without its shard would make a rerun skip rows.
     shutil.rmtree(logs / "completions", ignore_errors=True)
-    shutil.rmtree(out / SHARDS_FOLDER)
+    # A worker that outlived a killed run may still be writing the same shard there; a rerun makes no harm of
+    # it.
+    shutil.rmtree(out / SHARDS_FOLDER, ignore_errors=True)
     return figures
 
 
@@ -87,7 +90,10 @@ def _run_blocks(
         ShardWriter(str(shards)),
     ]
     with _report_progress(progress, logs / "completions", tasks), _quiet(logs / "engine.log"):
-        _make_executor(blocks, tasks, settings.engine, logs).run()
+        try:
+            _make_executor(blocks, tasks, settings.engine, logs).run()
+        finally:
+            math_pool.close()
 
 
 def _make_executor(blocks: list[Any], tasks: int, engine: EngineSettings, logs: Path) -> Any:
@@ -140,10 +146,16 @@ def _as_files(source: Source, shards: Path) -> Source:
         return source
     file = shards / f"rows-{source.name}.jsonl"
     if not file.is_file():
-        write_jsonl(file, (row for _, row in read_rows(source)))
+        write_jsonl(file, (_without_id(row) for _, row in read_rows(source)))
     # The program has already kept to the mode, but a faulty row may miss its thought; leave that to the
     # verifier.
     return Source(name=source.name, path=str(file), format="openai", task=source.task)
+
+
+def _without_id(row: RawRow) -> dict[str, Any]:
+    """A made row to be numbered by its source: two sources of one kind make rows of the same ids."""
+    assert isinstance(row, dict), "a program makes rows that can be read"
+    return {name: value for name, value in row.items() if name != "id"}
 
 
 @contextmanager

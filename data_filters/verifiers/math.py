@@ -11,20 +11,12 @@ from fractions import Fraction
 
 from data_filters.samples import Check, MathTask, Outcome
 from data_filters.settings import VerifySettings
+from data_filters.verifiers.expression_size import size_problem
 from data_filters.verifiers.extraction import announced_answer, extract_answer
 from data_filters.verifiers.math_pool import Comparison, shared_worker
 from data_filters.verifiers.numbers import PlainNumber, normalise, numbers_agree, read_number, without_blanks
 
 CHECK_NAME = "task"
-
-_MAX_DEPTH = 30
-_MAX_DIGITS = 300
-_LARGE_POWER = re.compile(r"(?:\^|\*\*)\s*[{(]?\s*[-+]?\d{4,}")
-_TOWER = re.compile(r"(?:\^|\*\*)\s*[{(]?\s*\d+\s*(?:\^|\*\*)")
-_LARGE_FACTORIAL = re.compile(r"\d{4,}\s*\)?\s*!")
-_LARGE_CHOICE = re.compile(r"\\binom\s*\{?\s*\d{5,}")
-_LARGE_SUM = re.compile(r"\\(?:sum|prod)[^A-Za-z].*?\^\s*\{?\s*\d{5,}", re.DOTALL)
-_DIGIT_RUN = re.compile(rf"\d{{{_MAX_DIGITS},}}")
 
 _NAMED_VALUE = re.compile(r"^[A-Za-z](?:\([A-Za-z]\))?\s*=\s*(?=\S)")
 _BASED_NUMBER = re.compile(r"^(-?)([0-9A-Z]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?$")
@@ -70,24 +62,6 @@ def compare(gold: str, given: str, settings: VerifySettings) -> Check:
         return _check(Outcome.VERIFIED, "math_correct_exact")
     decided = _compare_plainly(expected, candidate)
     return decided if decided is not None else _compare_symbolically(expected, candidate, settings)
-
-
-def size_problem(text: str) -> str | None:
-    """Why `text` would take a computer algebra system too long; None when it looks harmless."""
-    if _DIGIT_RUN.search(text):
-        return f"a number has {_MAX_DIGITS} digits or more"
-    if _depth(text) > _MAX_DEPTH:
-        return f"brackets are nested deeper than {_MAX_DEPTH}"
-    for pattern, what in (
-        (_LARGE_POWER, "an exponent has four digits or more"),
-        (_TOWER, "powers are stacked"),
-        (_LARGE_FACTORIAL, "a factorial is taken of four digits or more"),
-        (_LARGE_CHOICE, "a binomial is taken of five digits or more"),
-        (_LARGE_SUM, "a sum or product has a bound of five digits or more"),
-    ):
-        if pattern.search(text):
-            return what
-    return None
 
 
 def _compare_plainly(expected: str, candidate: str) -> Check | None:
@@ -142,17 +116,6 @@ def _is_broken_chain(text: str) -> bool:
     """Whether `text` equates plain numbers that differ, as in 1 = 2, whose last part would be compared."""
     values = [number.value for part in text.split("=") if (number := read_number(part.strip())) is not None]
     return len(set(values)) > 1
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for character in text:
-        if character in "({[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in ")}]":
-            depth -= 1
-    return max(deepest, text.count("\\sqrt"), text.count("\\frac"))
 
 
 def _words(text: str) -> str:

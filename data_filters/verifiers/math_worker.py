@@ -53,7 +53,7 @@ def _allow_seconds(seconds: float) -> None:
 def _make_comparison() -> Any:
     """Import math-verify once and return the comparison of two LaTeX texts."""
     from math_verify import LatexExtractionConfig, parse, verify
-    from sympy import Expr
+    from sympy import Expr  # type: ignore[import-untyped]  # sympy ships no types
 
     reading = [LatexExtractionConfig()]
 

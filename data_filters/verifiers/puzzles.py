@@ -7,11 +7,15 @@ from functools import cache
 from typing import Any
 
 from data_filters.samples import Check, Outcome, PuzzleTask
+from data_filters.verifiers.expression_size import size_problem
 from data_filters.verifiers.extraction import announced_answer
 
 CHECK_NAME = "task"
 FULL_MARKS = 0.99
 """Scores from here on count as right: some scorers reach 1 only up to rounding."""
+
+MAX_CHARACTERS = 10_000
+"""Longer answers are not given to a scorer: some evaluate what they are given."""
 
 _ANSWER_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
@@ -20,11 +24,14 @@ def check(task: PuzzleTask, content: str) -> Check:
     """Judge the text after the thought: its boxed, tagged or announced answer, else all of it.
 
     Verified with `puzzle_correct`; refuted with `puzzle_wrong_answer` or `puzzle_no_answer`; failed with
-    `puzzle_not_usable` (no such data set) or `puzzle_scorer_crashed`.
+    `puzzle_not_usable` (no such data set), `puzzle_too_large` or `puzzle_scorer_crashed`.
     """
     answer = puzzle_answer(content)
     if not answer:
         return Check(CHECK_NAME, Outcome.REFUTED, "puzzle_no_answer", f"the text ends {content[-60:]!r}")
+    problem = f"it has {len(answer)} characters" if len(answer) > MAX_CHARACTERS else size_problem(answer)
+    if problem is not None:
+        return Check(CHECK_NAME, Outcome.FAILED, "puzzle_too_large", problem)
     try:
         scorer = _scorer(task.dataset)
     except ValueError as error:

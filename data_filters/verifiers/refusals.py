@@ -39,9 +39,10 @@ _REFUSING_PHRASES = (
     r"\bI (?:must|have to|will have to) (?:decline|refuse)\b|\bI (?:decline|refuse) to\b",
     r"\b(?:as|I'm|I am)(?: just)? an? (?:AI|artificial intelligence|language model)\b[^.]{0,80}"
     rf"\b(?:{_CANNOT}|do not|don't)\b",
-    r"\bit(?: is|'s| would be)(?: also)? (?:not|never|in|un)\s?(?:appropriate|ethical|acceptable|okay|ok|safe)\b",
+    r"\bit(?: is|'s| would be)(?: also)? (?:not|never|in|un)\s?"
+    r"(?:appropriate|ethical|acceptable|okay|ok|safe)\b",
     r"\b(?:against|violates?) my (?:programming|guidelines|policy|principles)",
-    r"\bnot (?:able|comfortable|programmed|going) (?:to|with) (?:[a-z]+ly )?"
+    r"\bnot (?:able|comfortable|programmed|going)(?: to| with)? (?:[a-z]+ly )?"
     r"(?:help|assist|provid|creat|writ|answer)",
 )
 _REFUSING = re.compile("|".join(_REFUSING_PHRASES), re.IGNORECASE)

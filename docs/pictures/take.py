@@ -34,14 +34,14 @@ def main() -> int:
     """Take the picture; return 0, or 2 when the page or the browser is missing."""
     arguments = parse_arguments()
     if not arguments.page.is_file():
-        print(f"{arguments.page} is not a file; give a run's report.html", file=sys.stderr)
+        sys.stderr.write(f"{arguments.page} is not a file; give a run's report.html\n")
         return 2
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        print("chromium is not installed: apt-get install chromium", file=sys.stderr)
+        sys.stderr.write("chromium is not installed: apt-get install chromium\n")
         return 2
     take(browser, arguments.page, arguments.out, arguments.width, arguments.height, arguments.dark)
-    print(arguments.out)
+    sys.stdout.write(f"{arguments.out}\n")
     return 0
 
 

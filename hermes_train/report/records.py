@@ -98,7 +98,9 @@ class TrainingFigures(msgspec.Struct, frozen=True):
     length_control_documents: int | None = None
     replayed_documents: int | None = None
     pairs: dict[str, int] = {}
-    dropped: int | None = None
+    """Preference pairs by kind."""
+    dropped: dict[str, int] = {}
+    """Preference pairs that were not used, by reason."""
 
 
 class StepMetrics(msgspec.Struct, frozen=True):

@@ -25,7 +25,9 @@ ASK = {"role": "user", "content": "2+2?"}
 
 
 def test_an_openai_row_keeps_its_turns_and_gets_a_numbered_id() -> None:
-    sample = read({"messages": [{"role": "system", "content": "Hi"}, ASK, {"role": "assistant", "content": "4"}]})
+    sample = read(
+        {"messages": [{"role": "system", "content": "Hi"}, ASK, {"role": "assistant", "content": "4"}]}
+    )
 
     assert [message.role for message in sample.messages] == ["system", "user", "assistant"]
     assert sample.id == "test/7"
@@ -58,9 +60,12 @@ def test_an_ill_formed_thought_stays_raw_for_the_verifier_to_see(text: str) -> N
 def test_content_in_text_parts_is_put_together() -> None:
     parts = [{"type": "text", "text": "2"}, {"type": "text", "text": "+2?"}]
 
-    assert read({"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "4"}]}).messages[
-        0
-    ].content == "2+2?"
+    assert (
+        read({"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "4"}]})
+        .messages[0]
+        .content
+        == "2+2?"
+    )
 
 
 def test_an_assistant_that_only_calls_a_tool_needs_no_content() -> None:
@@ -85,7 +90,13 @@ def test_a_sharegpt_row_is_read_with_its_function_calls() -> None:
         }
     )
 
-    assert [message.role for message in sample.messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert [message.role for message in sample.messages] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
     assert sample.messages[2].tool_calls == [
         {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}
     ]
@@ -112,7 +123,10 @@ def test_an_r1_row_takes_the_first_generation_that_is_marked_correct() -> None:
     assert sample.task == MathTask("4")
 
 
-GSM8K = {"question": "Half of 48, and 48?", "answer": "48/2 = <<48/2=24>>24.\n48+24 = <<48+24=72>>72.\n#### 72"}
+GSM8K = {
+    "question": "Half of 48, and 48?",
+    "answer": "48/2 = <<48/2=24>>24.\n48+24 = <<48+24=72>>72.\n#### 72",
+}
 
 
 def test_a_gsm8k_row_becomes_a_thought_without_calculator_marks_and_a_boxed_answer() -> None:
@@ -170,7 +184,10 @@ def test_a_math_task_is_built_from_the_named_field_and_from_numbers() -> None:
         ({"messages": [ASK, {"role": "assistant", "content": "4", "tool_calls": "x"}]}, "tool_call_not_json"),
         ({"conversations": [{"from": "function_call", "value": "{"}]}, "tool_call_not_json"),
         ({"messages": [ASK, {"role": "assistant", "content": "4"}], "tools": "{"}, "tools_not_json"),
-        ({"messages": [ASK, {"role": "assistant", "content": "4"}], "task": {"kind": "magic"}}, "task_not_valid"),
+        (
+            {"messages": [ASK, {"role": "assistant", "content": "4"}], "task": {"kind": "magic"}},
+            "task_not_valid",
+        ),
         ({"messages": [ASK, {"role": "assistant", "content": "4", "train": "half"}]}, "train_not_known"),
         ({"instruction": "Add.", "output": None}, "message_not_text"),
         ({"problem": "2+2?", "generations": []}, "no_assistant_turn"),
@@ -207,7 +224,9 @@ def test_splitting_and_joining_a_thought_loses_nothing_but_outer_blanks(thought:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["messages", "role", "content", "from", "value", "conversations", "instruction"]),
+                st.sampled_from(
+                    ["messages", "role", "content", "from", "value", "conversations", "instruction"]
+                ),
                 inner,
                 max_size=3,
             )

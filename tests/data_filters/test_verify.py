@@ -141,7 +141,11 @@ def test_files_are_verified_into_three_files_and_duplicates_are_left_in(tmp_path
     figures = verify_files([tmp_path / "rows.jsonl"], tmp_path / "out", 1, SETTINGS)
 
     assert (figures.read, figures.kept, figures.rejected) == (3, 2, {"math_wrong_answer": 1})
-    assert [row["id"] for row in read_jsonl(tmp_path / "out" / "verdicts.jsonl")] == ["mine/0", "mine/1", "mine/2"]
+    assert [row["id"] for row in read_jsonl(tmp_path / "out" / "verdicts.jsonl")] == [
+        "mine/0",
+        "mine/1",
+        "mine/2",
+    ]
     assert [row["id"] for row in read_jsonl(tmp_path / "out" / "kept.jsonl")] == ["mine/0", "mine/2"]
     (rejected,) = read_jsonl(tmp_path / "out" / "rejected.jsonl")
     assert rejected["sample"]["id"] == "mine/1"

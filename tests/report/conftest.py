@@ -86,14 +86,14 @@ def _manifest(stage: str, number: int) -> dict[str, Any]:
             "tokens": 30_112,
             "final_loss": 0.2142,
             "pairs": {"trace": 96, "constraint": 40, "refusal": 24},
-            "dropped": 3,
+            "dropped": {"too_long": 3},
         },
         "export": _example("export"),
     }
     return {
         "stage": stage,
         "finished": f"2026-11-22T16:{5 + 2 * number:02}:09+00:00",
-        "seconds": seconds.get(stage, 88.0 if stage == "evaluate" else 9.3),
+        "seconds": seconds.get(stage, 0.1 if stage == "evaluate" else 9.3),
         "inputs": {"recipe section": "9f2c41d07be8", "previous stage": "41aa90ce1b57"},
         "figures": figures.get(stage, {}),
     }

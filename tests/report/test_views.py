@@ -44,6 +44,8 @@ def test_the_head_compares_nothing_while_only_the_base_is_evaluated(run: Run) ->
 
 def test_the_times_of_the_stages_add_up(run: Run) -> None:
     assert overview(run).total_time == "13\u202fmin 06\u202fs"
+    # Four models at 22 s each are what evaluate took, whatever its own manifest says.
+    assert overview(run).stages[6].took == "1\u202fmin 28\u202fs"
     assert [stage.name for stage in overview(run).stages][:3] == ["prepare", "filter", "pack"]
 
 
@@ -170,6 +172,13 @@ def test_a_missed_fault_is_shown_as_missed() -> None:
 
     assert (fault.missed, fault.share) == (1, "97.5\u202f%")
     assert "missed: 1" in fault.bar
+
+
+@pytest.mark.parametrize(("alarms", "said"), [(0, "none were"), (1, "1 was"), (12, "12 were")])
+def test_false_alarms_are_told(alarms: int, said: str) -> None:
+    faults = FilterFigures(clean_read=1443, clean_rejected={"contaminated_exact": alarms})
+
+    assert f"Of 1,443 rows made without a fault, {said} rejected." in funnel_view(faults).findings
 
 
 def test_checks_that_broke_are_counted_apart() -> None:

@@ -106,7 +106,7 @@ def _tones(total: SourceFunnel) -> dict[str, str]:
 def _findings(figures: FilterFigures, total: SourceFunnel) -> tuple[str, ...]:
     share = percent(part_of(total.kept, total.read))
     found = [
-        f"Of {count(total.read)} rows read, {count(total.kept)} were kept ({share}); "
+        f"Of {count(total.read)} rows read, {_were(total.kept)} kept ({share}); "
         "each rejected row has a reason."
     ]
     failed = sum(total.failed.values())
@@ -115,16 +115,18 @@ def _findings(figures: FilterFigures, total: SourceFunnel) -> tuple[str, ...]:
     if figures.faults:
         planted = sum(fault.planted for fault in figures.faults.values())
         caught = sum(fault.caught for fault in figures.faults.values())
-        found.append(f"Of {count(planted)} planted faults, {count(caught)} were caught.")
+        found.append(f"Of {count(planted)} planted faults, {_were(caught)} caught.")
     if figures.clean_read:
         false_alarms = sum(figures.clean_rejected.values())
         clean = count(figures.clean_read)
-        found.append(f"Of {clean} rows made without a fault, {_none(false_alarms)} were rejected.")
+        found.append(f"Of {clean} rows made without a fault, {_were(false_alarms)} rejected.")
     return tuple(found)
 
 
-def _none(number: int) -> str:
-    return "none" if number == 0 else count(number)
+def _were(number: int) -> str:
+    if number == 1:
+        return "1 was"
+    return f"{count(number) if number else 'none'} were"
 
 
 def _source(name: str, source: SourceFunnel, tones: dict[str, str]) -> SourceView:

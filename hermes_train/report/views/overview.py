@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -64,7 +64,7 @@ class Overview:
 def overview(run: Run) -> Overview:
     """Return the head of the page for a run, finished or not."""
     card = run.card
-    seconds = sum(manifest.seconds for manifest in run.manifests.values())
+    seconds = {stage: _seconds(run, stage) for stage in run.manifests}
     return Overview(
         name=card.name if card else run.folder_name,
         description=card.description if card else "",
@@ -72,8 +72,8 @@ def overview(run: Run) -> Overview:
         versions=tuple(Fact(name, version) for name, version in card.versions.items()) if card else (),
         stages=tuple(_stage(run, stage) for stage in STAGES),
         stages_done=len(run.manifests),
-        total_time=duration(seconds) if run.manifests else NOTHING,
-        time_bar=_time_bar(run, seconds) if seconds > 0 else None,
+        total_time=duration(sum(seconds.values())) if run.manifests else NOTHING,
+        time_bar=_time_bar(seconds) if sum(seconds.values()) > 0 else None,
         headlines=_headlines(run),
     )
 
@@ -100,19 +100,26 @@ def _stage(run: Run, stage: str) -> StageView:
     return StageView(
         name=stage,
         progress=run.progress[stage],
-        took=duration(manifest.seconds) if manifest else run.progress[stage].value,
+        took=duration(_seconds(run, stage)) if manifest else run.progress[stage].value,
         tone=_tone(stage),
         finished=moment(manifest.finished) if manifest else "",
     )
 
 
-def _time_bar(run: Run, seconds: float) -> Markup:
-    parts = [
-        Part(manifest.seconds, _tone(stage), f"{stage}: {duration(manifest.seconds)}")
-        for stage, manifest in run.manifests.items()
-    ]
+def _seconds(run: Run, stage: str) -> float:
+    """Return the time that a finished stage took.
+
+    Each model is evaluated as it comes; the stage `evaluate` itself may then have nothing left to do.
+    """
+    if stage == "evaluate" and run.scores:
+        return sum(scores.seconds for scores in run.scores.values())
+    return run.manifests[stage].seconds
+
+
+def _time_bar(seconds: Mapping[str, float]) -> Markup:
+    parts = [Part(took, _tone(stage), f"{stage}: {duration(took)}") for stage, took in seconds.items()]
     told = "Time per stage: " + ", ".join(part.label for part in parts)
-    return Markup(stacked_bar(parts, seconds, told))
+    return Markup(stacked_bar(parts, sum(seconds.values()), told))
 
 
 def _headlines(run: Run) -> tuple[Headline, ...]:

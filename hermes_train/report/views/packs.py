@@ -15,7 +15,7 @@ from hermes_train.report.views.overview import Fact
 
 @dataclass(frozen=True)
 class PackedSourceView:
-    """One source's share of the packs."""
+    """What one source gives to the mixture in one mode."""
 
     name: str
     mode: str
@@ -51,10 +51,12 @@ class PacksView:
 def packs_view(figures: PackFigures) -> PacksView:
     """Return the section for a finished pack stage."""
     lengths = figures.length_histogram
+    # The mixture thins and repeats what the sources give, so these do not add up to the tokens of the packs.
+    made = sum(source.tokens for source in figures.sources)
     return PacksView(
         facts=_facts(figures),
         meters=_meters(figures),
-        sources=tuple(_source(source, figures.tokens) for source in figures.sources),
+        sources=tuple(_source(source, made) for source in figures.sources),
         histogram=_histogram(lengths) if lengths else None,
         lengths=_lengths(lengths) if lengths else (),
     )
@@ -100,12 +102,12 @@ def _meter(name: str, tokens: list[tuple[str, int]], places: int) -> Meter:
     )
 
 
-def _source(source: PackedSource, all_tokens: int) -> PackedSourceView:
-    share = percent(part_of(source.tokens, all_tokens))
+def _source(source: PackedSource, made: int) -> PackedSourceView:
+    share = percent(part_of(source.tokens, made))
     mode = source.mode or "mixed"
     dropped = ", ".join(f"{reason} {count(number)}" for reason, number in source.dropped.items() if number)
     told = f"{source.name}: {share} of the tokens"
-    bar = stacked_bar([Part(source.tokens, mode, told)], all_tokens, told)
+    bar = stacked_bar([Part(source.tokens, mode, told)], made, told)
     return PackedSourceView(
         name=source.name,
         mode=mode,

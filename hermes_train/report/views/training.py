@@ -114,7 +114,7 @@ def _facts(figures: TrainingFigures) -> tuple[Fact, ...]:
         ("Length-control documents", figures.length_control_documents),
         ("Replayed documents", figures.replayed_documents),
         *((f"Pairs: {kind}", number) for kind, number in figures.pairs.items()),
-        ("Pairs dropped", figures.dropped),
+        *((f"Dropped: {reason}", number) for reason, number in figures.dropped.items()),
     )
     known.extend(Fact(name, count(number)) for name, number in parts if number is not None)
     return tuple(known)

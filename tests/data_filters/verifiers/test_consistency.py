@@ -76,7 +76,9 @@ def test_a_sum_of_two_whole_numbers_is_wrong_exactly_when_its_result_is(
     if right + off < 0:
         return
 
-    assert bool(list(wrong_equations(f"So {first} {sign} {second} = {right + off}."))) == (off != 0 and right >= 0)
+    assert bool(list(wrong_equations(f"So {first} {sign} {second} = {right + off}."))) == (
+        off != 0 and right >= 0
+    )
 
 
 @given(st.text(alphabet="0123456789+-*/=()x.,%$ \nab", max_size=60))

@@ -13,12 +13,22 @@ from data_filters.verifiers.instructions import KNOWN_IDS, NotUsableError, check
 @pytest.mark.parametrize(
     ("name", "arguments", "kept", "broken"),
     [
-        ("length_constraints:number_words", {"num_words": 3, "relation": "at least"}, "one two three", "one two"),
-        ("length_constraints:number_words", {"num_words": 3, "relation": "less than"}, "one two", "one two three"),
+        (
+            "length_constraints:number_words",
+            {"num_words": 3, "relation": "at least"},
+            "one two three",
+            "one two",
+        ),
+        (
+            "length_constraints:number_words",
+            {"num_words": 3, "relation": "less than"},
+            "one two",
+            "one two three",
+        ),
         ("change_case:english_lowercase", {}, "all is low.", "All is low."),
         ("change_case:english_capital", {}, "ALL IS HIGH!", "ALL is HIGH!"),
         ("punctuation:no_comma", {}, "One and two.", "One, two."),
-        ("startend:end_checker", {"end_phrase": "The end."}, 'So it was. the end. ', "The end. Or not?"),
+        ("startend:end_checker", {"end_phrase": "The end."}, "So it was. the end. ", "The end. Or not?"),
         ("startend:quotation", {}, ' "Quoted." ', '"Quoted.'),
         ("keywords:existence", {"keywords": ["sun", "moon"]}, "Sunny moonlight", "Only the sun"),
         ("keywords:forbidden_words", {"forbidden_words": ["sun"]}, "Sunny days", "The SUN."),

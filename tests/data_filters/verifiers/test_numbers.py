@@ -42,7 +42,9 @@ def test_a_plain_number_is_read_exactly(text: str, expected: Fraction | int) -> 
     assert value(text) == expected
 
 
-@pytest.mark.parametrize("text", ["4t", "4x + 1", "600, 15", "12 or 13", "x", "", "1/0", "2^{10}", "1=2", "."])
+@pytest.mark.parametrize(
+    "text", ["4t", "4x + 1", "600, 15", "12 or 13", "x", "", "1/0", "2^{10}", "1=2", "."]
+)
 def test_what_is_no_plain_number_is_left_to_others(text: str) -> None:
     assert value(text) is None
 

@@ -31,10 +31,18 @@ def test_an_unknown_data_set_failed_and_refutes_nothing() -> None:
 
 
 def test_an_entry_that_breaks_the_scorer_failed_and_refutes_nothing() -> None:
-    found = check(PuzzleTask("countdown", {"question": "?", "answer": "1"}), "1 + 1")
+    found = check(PuzzleTask("chain_sum", {}), "4")
 
     assert (found.outcome, found.reason) == (Outcome.FAILED, "puzzle_scorer_crashed")
 
 
 def test_the_last_tagged_answer_counts() -> None:
     assert puzzle_answer("<answer>1</answer> no: <answer> 2 </answer>") == "2"
+
+
+def test_an_answer_that_would_take_for_ever_to_evaluate_failed_at_once() -> None:
+    entry = {"question": "?", "answer": "1", "metadata": {"numbers": [9, 9, 9], "target": 1}}
+
+    found = check(PuzzleTask("countdown", entry), "9**9**9**9")
+
+    assert (found.outcome, found.reason) == (Outcome.FAILED, "puzzle_too_large")

@@ -9,7 +9,11 @@ from data_filters.pairs import REFUSALS
 from data_filters.verifiers.refusals import Refusal, find_refusal
 
 DATA = Path(__file__).parents[3] / "../shared/data/refusals"
-LABELS = {Refusal.FULL: "2_full_refusal", Refusal.PARTIAL: "3_partial_refusal", Refusal.NONE: "1_full_compliance"}
+LABELS = {
+    Refusal.FULL: "2_full_refusal",
+    Refusal.PARTIAL: "3_partial_refusal",
+    Refusal.NONE: "1_full_compliance",
+}
 
 
 @pytest.mark.parametrize("text", REFUSALS)
@@ -22,7 +26,7 @@ def test_each_refusal_that_pairs_are_made_of_is_found(text: str) -> None:
     [
         "The answer is 42.",
         "You can kill a Python process with kill -9.",
-        "I can't recommend this book enough: it is a joy, and here is why you will like it."[15:],
+        "I would not say that it cannot be done.",
         "Sorry to hear that. Water helps.",
         "",
     ],
