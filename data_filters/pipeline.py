@@ -58,8 +58,7 @@ def run_filter(
     figures = merge_shards([shard_file(shards, rank) for rank in range(tasks)], settings, out)
     # The marks go first: a mark without its shard would make a rerun skip rows.
     shutil.rmtree(logs / "completions", ignore_errors=True)
-    # A worker that outlived a killed run may still be writing the same shard there; a rerun makes no harm of
-    # it.
+    # A worker that outlived a killed run may still be writing there; its shard is the same and does no harm.
     shutil.rmtree(out / SHARDS_FOLDER, ignore_errors=True)
     return figures
 

@@ -27,10 +27,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe, such as recipes/demo.yaml.", show_default=False)]
+RecipeArgument = Annotated[
+    Path, typer.Argument(help="A recipe, such as recipes/demo.yaml.", show_default=False)
+]
 RunsOption = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
 OverrideOption = Annotated[
-    list[str] | None, typer.Option("-o", help="Override a setting: -o sft.learning_rate=1e-5. Repeat for more.")
+    list[str] | None,
+    typer.Option("-o", help="Override a setting: -o sft.learning_rate=1e-5. Repeat for more."),
 ]
 
 
@@ -62,7 +65,9 @@ def run(
 
 
 def _stage_command(stage: str, help_text: str) -> None:
-    def command(recipe: RecipeArgument, runs: RunsOption = Path("runs"), override: OverrideOption = None) -> None:
+    def command(
+        recipe: RecipeArgument, runs: RunsOption = Path("runs"), override: OverrideOption = None
+    ) -> None:
         _make_one(stage, recipe, runs, override)
 
     app.command(stage, help=help_text)(command)
@@ -103,7 +108,9 @@ def _make_one(stage: str, recipe: Path, runs: Path, override: list[str] | None) 
 
 @app.command()
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Rows: .jsonl, .json, .gz of these, .parquet.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Rows: .jsonl, .json, .gz of these, .parquet.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder for verdicts.jsonl, kept.jsonl and rejected.jsonl.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
 ) -> None:
@@ -132,7 +139,9 @@ def check(recipe: RecipeArgument, override: OverrideOption = None) -> None:
 
 @app.command()
 def chat(
-    model: Annotated[Path, typer.Argument(help="A model's folder, such as runs/demo/export/model.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(help="A model's folder, such as runs/demo/export/model.", show_default=False)
+    ],
     think: Annotated[bool, typer.Option("--think", help="Let the model think before it answers.")] = False,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 512,
 ) -> None:

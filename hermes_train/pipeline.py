@@ -39,10 +39,19 @@ BUILT_ON = {
 """The stages that a stage reads from; they must be done first."""
 
 TRAINING = ("sft", "hybrid", "dpo")
-_VERSIONS_SHOWN = ("torch", "transformers", "trl", "deepspeed", "accelerate", "datasets", "datatrove", "hermes-train")
+_VERSIONS_SHOWN = (
+    "torch",
+    "transformers",
+    "trl",
+    "deepspeed",
+    "accelerate",
+    "datasets",
+    "datatrove",
+    "hermes-train",
+)
 
 
-class StageFailed(RuntimeError):
+class StageFailedError(RuntimeError):
     """A stage that ran in processes of its own and did not end well."""
 
 
@@ -124,10 +133,19 @@ class Pipeline:
             return
         overrides = [part for override in self.loaded.overrides for part in ("-o", override)]
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={gpus}"]
-        command = ["-m", "hermes_train", stage, str(self.loaded.path), "--runs", str(self.run_folder.path.parent)]
+        command = [
+            "-m",
+            "hermes_train",
+            stage,
+            str(self.loaded.path),
+            "--runs",
+            str(self.run_folder.path.parent),
+        ]
         ended = subprocess.run([*launcher, *command, *overrides], check=False)
         if ended.returncode:
-            raise StageFailed(f"{stage} ended with code {ended.returncode} under torchrun; see the output above")
+            raise StageFailedError(
+                f"{stage} ended with code {ended.returncode} under torchrun; see the output above"
+            )
 
     def _evaluate_after(self, stage: str, until: str) -> None:
         """Evaluate the model of a stage at once, so that a bad one shows before the next stage is paid for."""

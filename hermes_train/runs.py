@@ -158,7 +158,9 @@ class RunFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise UserError(f"another process is at work in {self.path}; wait for it or stop it first") from error
+                raise UserError(
+                    f"another process is at work in {self.path}; wait for it or stop it first"
+                ) from error
             yield
 
 

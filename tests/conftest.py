@@ -22,7 +22,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = outcome.get_result()
     if report.skipped and os.environ.get("HERMES_TRAIN_NO_SKIPS") and item.get_closest_marker("gpu") is None:
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, but only tests marked gpu may skip here: {report.longrepr}"
+        report.longrepr = (
+            f"{item.nodeid} was skipped, but only tests marked gpu may skip here: {report.longrepr}"
+        )
 
 
 @pytest.fixture(autouse=True)

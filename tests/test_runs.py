@@ -49,7 +49,9 @@ def test_a_run_folder_of_another_recipe_is_refused(tmp_path):
     run.open("demo", tmp_path / "demo.yaml", {"name": "demo"})
     run.open("demo", tmp_path / "demo.yaml", {"name": "demo"})
 
-    with pytest.raises(UserError, match=r"holds the run of the recipe demo\.yaml \(name: demo\), not of mine\.yaml"):
+    with pytest.raises(
+        UserError, match=r"holds the run of the recipe demo\.yaml \(name: demo\), not of mine\.yaml"
+    ):
         run.open("demo", tmp_path / "mine.yaml", {"name": "demo"})
 
 

@@ -57,7 +57,9 @@ FAULTS: Mapping[str, Fault] = {
 
 def possible_faults(problem: Problem, mode: str) -> tuple[str, ...]:
     """Return the names of the faults that can be planted in a row of this problem in this mode."""
-    answer_fault = {"constraints": "ignored_constraint", "records": "broken_json"}.get(problem.kind, "wrong_answer")
+    answer_fault = {"constraints": "ignored_constraint", "records": "broken_json"}.get(
+        problem.kind, "wrong_answer"
+    )
     names = [answer_fault, "duplicate"]
     if mode == "think":
         names.append("unclosed_think")

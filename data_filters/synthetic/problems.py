@@ -176,8 +176,36 @@ def constraints(count: int, seed: int) -> Iterator[Problem]:
         )
 
 
-_NAMES = ("Ana", "Ben", "Chloe", "Dev", "Ella", "Finn", "Grace", "Hugo", "Iris", "Jack", "Kira", "Leo", "Mia", "Noah")
-_CITIES = ("Lima", "Oslo", "Rome", "Cairo", "Paris", "Tokyo", "Delhi", "Quito", "Bern", "Dublin", "Seoul", "Accra")
+_NAMES = (
+    "Ana",
+    "Ben",
+    "Chloe",
+    "Dev",
+    "Ella",
+    "Finn",
+    "Grace",
+    "Hugo",
+    "Iris",
+    "Jack",
+    "Kira",
+    "Leo",
+    "Mia",
+    "Noah",
+)
+_CITIES = (
+    "Lima",
+    "Oslo",
+    "Rome",
+    "Cairo",
+    "Paris",
+    "Tokyo",
+    "Delhi",
+    "Quito",
+    "Bern",
+    "Dublin",
+    "Seoul",
+    "Accra",
+)
 _JOBS = ("nurse", "pilot", "cook", "teacher", "farmer", "painter", "doctor", "driver")
 _RECORD_SCHEMA = {
     "type": "object",
@@ -193,7 +221,7 @@ _RECORD_SCHEMA = {
 
 
 def records(count: int, seed: int) -> Iterator[Problem]:
-    """Yield sentences about a person to turn into JSON of a given schema; the values are checked, not only the types."""
+    """Yield sentences about a person to turn into JSON; the schema checks the values, not only the types."""
     draw = random.Random(seed)
     for _ in range(count):
         name, age = draw.choice(_NAMES), draw.randint(18, 80)
@@ -240,7 +268,9 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _math_problem(kind: str, question: str, answer: str, steps: tuple[str, ...], draw: random.Random) -> Problem:
+def _math_problem(
+    kind: str, question: str, answer: str, steps: tuple[str, ...], draw: random.Random
+) -> Problem:
     wrong = str(int(answer) + draw.choice((-3, -2, -1, 1, 2, 3)))
     return Problem(
         kind=kind,

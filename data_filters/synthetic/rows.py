@@ -46,7 +46,9 @@ def _message(problem: Problem, mode: str | None, draw: random.Random) -> dict[st
     return message
 
 
-def _row(kind: str, number: int, problem: Problem, message: dict[str, Any], fault: str | None) -> dict[str, Any]:
+def _row(
+    kind: str, number: int, problem: Problem, message: dict[str, Any], fault: str | None
+) -> dict[str, Any]:
     meta = {"kind": kind} | ({"fault": fault} if fault else {})
     return {
         "id": f"{kind}/{number}",

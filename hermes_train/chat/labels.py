@@ -88,13 +88,18 @@ def tokenize(
     One call of the tokenizer serves the whole batch. The template writes BOS, so the tokenizer adds nothing.
     """
     encoded = tokenizer(
-        [item.text for item in rendered], add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False
+        [item.text for item in rendered],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
     )
     results: list[tuple[np.ndarray, np.ndarray] | LabelError] = []
     for item, ids, offsets in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         input_ids = np.asarray(ids, dtype=np.int32)
         try:
-            spans = label_spans(item.turns, input_ids, np.asarray(offsets, dtype=np.int64).reshape(-1, 2), control)
+            spans = label_spans(
+                item.turns, input_ids, np.asarray(offsets, dtype=np.int64).reshape(-1, 2), control
+            )
         except LabelError as error:
             results.append(error)
         else:
@@ -119,7 +124,9 @@ def label_spans(
             continue
         start, end = _token_range(turn, offsets)
         if end == start or input_ids[end - 1] != control.end_of_turn:
-            raise LabelError(LabelProblem.END_NOT_LABELLED, "a trained turn does not end in the end-of-turn token")
+            raise LabelError(
+                LabelProblem.END_NOT_LABELLED, "a trained turn does not end in the end-of-turn token"
+            )
         if turn.message.train == "close_think":
             spans += [_think_close(input_ids, start, end, control), (end - 1, end)]
         else:
@@ -144,6 +151,8 @@ def _token_range(turn: TurnSpan, offsets: np.ndarray) -> tuple[int, int]:
 def _think_close(input_ids: np.ndarray, start: int, end: int, control: ControlIds) -> tuple[int, int]:
     found = np.flatnonzero(input_ids[start:end] == control.think_close)
     if len(found) != 1:
-        raise LabelError(LabelProblem.THINK_CLOSE_MISSING, f"{len(found)} closing tags in a thought cut at its budget")
+        raise LabelError(
+            LabelProblem.THINK_CLOSE_MISSING, f"{len(found)} closing tags in a thought cut at its budget"
+        )
     position = start + int(found[0])
     return position, position + 1

@@ -72,14 +72,21 @@ def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
 class Renderer:
     """Renders conversations with one template; the template is compiled once."""
 
-    def __init__(self, template: str, chat_format: ChatFormat, bos_token: str | None, think_system: str) -> None:
+    def __init__(
+        self, template: str, chat_format: ChatFormat, bos_token: str | None, think_system: str
+    ) -> None:
         self.template = template
         self.chat_format = chat_format
         self.bos_token = bos_token or ""
         self.think_system = think_system
 
     def render(
-        self, sample: Sample, *, mode: Mode | None = None, keep_cots: bool = False, tags_in_answer: bool = False
+        self,
+        sample: Sample,
+        *,
+        mode: Mode | None = None,
+        keep_cots: bool = False,
+        tags_in_answer: bool = False,
     ) -> Rendered:
         """Return `sample` as text, in its own mode or as an answer to a request for `mode`.
 
@@ -93,7 +100,9 @@ class Renderer:
             messages, sample.tools, thinking=mode is Mode.THINK, keep_cots=keep_cots, prompt_only=False
         )
         spoken = [message for message in messages if message.role == "assistant"]
-        turns = tuple(TurnSpan(start, end, message) for (start, end), message in zip(spans, spoken, strict=True))
+        turns = tuple(
+            TurnSpan(start, end, message) for (start, end), message in zip(spans, spoken, strict=True)
+        )
         _refuse_lost_text(text, turns, self.chat_format.end_of_turn)
         if all(turn.message.train == "none" for turn in turns):
             raise RenderError(RenderProblem.NO_TRAINED_TURN, "every assistant turn has train: none")
@@ -163,7 +172,9 @@ def _refuse_lost_text(text: str, turns: tuple[TurnSpan, ...], end_of_turn: str) 
                 raise RenderError(RenderProblem.TEMPLATE_LOST_TEXT, detail)
             position += len(part)
         if not written.endswith(end_of_turn):
-            raise RenderError(RenderProblem.TEMPLATE_LOST_TEXT, f"assistant turn {number} lacks its {end_of_turn}")
+            raise RenderError(
+                RenderProblem.TEMPLATE_LOST_TEXT, f"assistant turn {number} lacks its {end_of_turn}"
+            )
 
 
 def cut_thought(sample: Sample, reasoning: str) -> Sample:
@@ -181,5 +192,3 @@ def without_thought(sample: Sample) -> Sample:
     """Return `sample` answered at once: the same answer, no thought."""
     answer = msgspec.structs.replace(sample.answer, reasoning=None)
     return msgspec.structs.replace(sample, id=f"{sample.id}#direct", messages=[*sample.prompt, answer])
-
-

@@ -68,4 +68,4 @@ def training_template(model: ModelSection) -> str:
 def serving_template(template: str) -> str:
     """Return `template` without its `{% generation %}` marks; it renders the same text."""
     # An empty comment keeps the whitespace control that the mark had on both sides.
-    return _GENERATION_MARK.sub(lambda mark: f"{{#- -#}}" if mark[1] else "{#- #}", template)
+    return _GENERATION_MARK.sub(lambda mark: "{#- -#}" if mark[1] else "{#- #}", template)

@@ -31,7 +31,9 @@ def talk(folder: Path, think: bool, max_new_tokens: int) -> None:
         answer = tokenizer.decode(output[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
         thought, closed, content = answer.partition(THINK_CLOSE)
         if closed:
-            console.print(thought.removeprefix(THINK_OPEN).strip(), style="dim italic", markup=False, highlight=False)
+            console.print(
+                thought.removeprefix(THINK_OPEN).strip(), style="dim italic", markup=False, highlight=False
+            )
         console.print((content if closed else answer).strip(), markup=False, highlight=False)
         messages.append({"role": "assistant", "content": answer})
 

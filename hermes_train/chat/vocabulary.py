@@ -36,7 +36,9 @@ class VocabularyChange:
     rows_after: int = 0
 
 
-def plan_vocabulary(vocabulary: Sequence[str], chat_format: ChatFormat, eos_token: str | None) -> VocabularyChange:
+def plan_vocabulary(
+    vocabulary: Sequence[str], chat_format: ChatFormat, eos_token: str | None
+) -> VocabularyChange:
     """Decide which reserved tokens to rename, which tokens to add, and which one pads.
 
     `vocabulary` holds all token strings in order of their ids. Reserved tokens are taken from the lowest number up
@@ -81,10 +83,7 @@ def change_tokenizer(
         clean_up_tokenization_spaces=False,
     )
     changed.add_tokens(
-        [
-            AddedToken(token, special=token not in CONTROL_TAGS, normalized=False)
-            for token in change.added
-        ]
+        [AddedToken(token, special=token not in CONTROL_TAGS, normalized=False) for token in change.added]
     )
     changed.pad_token = change.pad_token
     return changed

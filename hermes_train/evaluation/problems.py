@@ -29,8 +29,8 @@ def _problems(source: Source) -> Iterator[Sample]:
             sample = parse_row(row, source, number)
         except RowError as error:
             raise UserError(
-                f"evaluate.problems source {source.name}, row {number}: {error}; a held-out problem that cannot be read "
-                "would change the score without a word"
+                f"evaluate.problems source {source.name}, row {number}: {error}; a held-out problem that cannot "
+                "be read would change the score without a word"
             ) from error
         if sample.task is not None:
             yield msgspec.structs.replace(sample, messages=list(sample.prompt))

@@ -32,13 +32,13 @@ def pack(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _fill(lengths: np.ndarray, capacity: int) -> tuple[list[int], list[int]]:
     # Each length has a queue of its documents in their order: a slice of by_length, and how far it is used up.
-    by_length = np.argsort(lengths, kind="stable")
-    queue_end = np.cumsum(np.bincount(lengths, minlength=capacity + 1))
-    queue_head = np.concatenate(([0], queue_end))[:-1].tolist()
-    place_in_queue = np.empty(lengths.size, np.int64)
-    place_in_queue[by_length] = np.arange(lengths.size)
-    by_length, queue_end, place_in_queue = by_length.tolist(), queue_end.tolist(), place_in_queue.tolist()
-    arriving = lengths.tolist()
+    # Plain lists: the loops below read one number at a time, which NumPy is slow at.
+    sorted_documents = np.argsort(lengths, kind="stable")
+    places = np.empty(lengths.size, np.int64)
+    places[sorted_documents] = np.arange(lengths.size)
+    ends = np.cumsum(np.bincount(lengths, minlength=capacity + 1))
+    by_length, place_in_queue, arriving = sorted_documents.tolist(), places.tolist(), lengths.tolist()
+    queue_end, queue_head = ends.tolist(), [0, *ends[:-1].tolist()]
     stock = sum(1 << length for length in set(arriving))
 
     order: list[int] = []

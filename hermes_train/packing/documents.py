@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from data_filters.samples import Mode, Sample
 from hermes_train.chat.labels import ControlIds, Document, LabelError, tokenize
-from hermes_train.chat.render import Rendered, RenderError, Renderer, history_views
+from hermes_train.chat.render import Rendered, Renderer, RenderError, history_views
 
 TOO_LONG = "too_long"
 """The reason of a document that exceeds the pack."""
@@ -62,7 +62,9 @@ class DocumentMaker:
         self.tokenizer = tokenizer
         self.control = control
 
-    def documents(self, samples: Iterable[Sample], history: str, length: int, tally: Tally) -> Iterator[Document]:
+    def documents(
+        self, samples: Iterable[Sample], history: str, length: int, tally: Tally
+    ) -> Iterator[Document]:
         """Yield the documents of `samples` that fit in `length` tokens, in order; count the rest by reason."""
         views = ((view, keep) for sample in samples for view, keep in history_views(sample, history))
         while chunk := list(islice(views, _BATCH)):

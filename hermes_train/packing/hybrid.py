@@ -60,11 +60,15 @@ def closed_at_budget(
             f"hybrid.length_control.budget is {budget} tokens, but the longest kept thought has {longest}; lower the "
             "budget or leave length_control out"
         )
-    return [cut_thought(sample, _first_tokens(sample, budget, maker)) for sample in draw(long, count, seed, "cut")]
+    return [
+        cut_thought(sample, _first_tokens(sample, budget, maker)) for sample in draw(long, count, seed, "cut")
+    ]
 
 
 def _first_tokens(sample: Sample, budget: int, maker: DocumentMaker) -> str:
     """Return the text of the thought's first `budget` tokens, cut where whole characters end."""
     reasoning = sample.answer.reasoning or ""
-    offsets = maker.tokenizer(reasoning, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    offsets = maker.tokenizer(reasoning, add_special_tokens=False, return_offsets_mapping=True)[
+        "offset_mapping"
+    ]
     return reasoning[: offsets[budget][0]].rstrip()

@@ -41,7 +41,9 @@ def mix(
         [_repeat(chosen[source_of == name], part.epochs, rank) for name, part in sorted(parts.items())]
         or [np.empty(0, np.int64)]
     ).astype(np.int64)
-    chosen = _thin_to_shares(chosen, source_of, tokens, rank, {name: part.share for name, part in parts.items()})
+    chosen = _thin_to_shares(
+        chosen, source_of, tokens, rank, {name: part.share for name, part in parts.items()}
+    )
     if think_share is not None:
         mode_of = np.asarray([str(mode) for mode in modes], dtype=object)
         shares = {str(Mode.THINK): think_share, str(Mode.DIRECT): 1.0 - think_share}
@@ -63,7 +65,11 @@ def _repeat(documents: np.ndarray, epochs: float, rank: np.ndarray) -> np.ndarra
 
 
 def _thin_to_shares(
-    documents: np.ndarray, group_of: np.ndarray, tokens: np.ndarray, rank: np.ndarray, shares: Mapping[str, float | None]
+    documents: np.ndarray,
+    group_of: np.ndarray,
+    tokens: np.ndarray,
+    rank: np.ndarray,
+    shares: Mapping[str, float | None],
 ) -> np.ndarray:
     """Thin groups until each group with a share has that share of all tokens; groups without keep all they have."""
     available = {name: int(tokens[documents[group_of[documents] == name]].sum()) for name in shares}

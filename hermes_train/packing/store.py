@@ -74,7 +74,9 @@ class TokenStore:
 
     def lengths(self) -> np.ndarray:
         """Return the number of tokens of each document, int64."""
-        return self._input_ids.combine_chunks().value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+        return (
+            self._input_ids.combine_chunks().value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+        )
 
     def identities(self) -> list[str]:
         """Return the id of each document."""

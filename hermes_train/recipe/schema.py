@@ -78,7 +78,9 @@ class ModelSection(Section):
     system: SystemPrompts = SystemPrompts()
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """The dtype in which the prepared base and the exported model are stored."""
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] = "auto"
+    attention: Literal[
+        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"
+    ] = "auto"
     """`auto` takes FlashAttention where it is installed and SDPA elsewhere; both keep packed documents apart."""
 
     @model_validator(mode="after")
@@ -192,7 +194,9 @@ class DpoSection(TrainingSection):
     """Direct preference optimisation on pairs of verified and refuted answers."""
 
     beta: Annotated[float, Field(gt=0)] = 0.1
-    loss: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero", "apo_down", "sppo_hard", "nca_pair"] = "sigmoid"
+    loss: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero", "apo_down", "sppo_hard", "nca_pair"] = (
+        "sigmoid"
+    )
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of an additional SFT loss on the chosen answer."""
     refusals: Share = 0.2

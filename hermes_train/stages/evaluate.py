@@ -49,7 +49,9 @@ def evaluate_model(
         report = _from(progress, len(judged), 2 * len(problems))
         prompts = [maker.renderer.prompt(problem.messages, problem.tools, mode) for problem in problems]
         answers = generate(model, maker.tokenizer, prompts, budget, section.batch_size, report)
-        judged += [judge(problem, answer, mode, verify) for problem, answer in zip(problems, answers, strict=True)]
+        judged += [
+            judge(problem, answer, mode, verify) for problem, answer in zip(problems, answers, strict=True)
+        ]
     scores = {str(mode): score([item for item in judged if item.mode is mode]) for mode in Mode}
     write_jsonl(folder / "answers.jsonl", judged)
     seconds = round(time.perf_counter() - started, 2)
@@ -89,5 +91,3 @@ def judge(problem: Sample, answer: Answer, mode: Mode, settings: VerifySettings)
         refusal=find_refusal(answer.text.rpartition(THINK_CLOSE)[2]).refusal,
         verdict=verdict,
     )
-
-

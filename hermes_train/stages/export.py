@@ -56,14 +56,18 @@ def export_model(
     tokenizer = AutoTokenizer.from_pretrained(destination)
     problem = next(msgspec.convert(row, Sample) for row in read_jsonl(problems_file))
     return {
-        "files": [{"name": file.name, "bytes": file.stat().st_size} for file in sorted(destination.iterdir())],
+        "files": [
+            {"name": file.name, "bytes": file.stat().st_size} for file in sorted(destination.iterdir())
+        ],
         "tensors": tensors,
         "parameters": reopened.num_parameters(),
         "chats": [_chat(reopened, tokenizer, problem, mode, evaluate) for mode in Mode],
     }
 
 
-def _write(model: PreTrainedModel, trained: Path, destination: Path, section: ExportSection, facts: CardFacts) -> None:
+def _write(
+    model: PreTrainedModel, trained: Path, destination: Path, section: ExportSection, facts: CardFacts
+) -> None:
     aside = destination.with_name(destination.name + ".part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -124,7 +128,9 @@ def model_card(section: ExportSection, facts: CardFacts) -> str:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_CARD.read_text(encoding="utf-8"))
     rejected = sorted(facts.funnel["rejected"].items(), key=lambda item: -item[1])
-    return template.render(facts=facts, licence=section.licence, rejected=rejected, modes=_modes(facts.scores))
+    return template.render(
+        facts=facts, licence=section.licence, rejected=rejected, modes=_modes(facts.scores)
+    )
 
 
 def _modes(scores: dict[str, dict[str, Any]]) -> Sequence[str]:

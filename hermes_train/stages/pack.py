@@ -79,7 +79,9 @@ def document_maker(prepared: Path, model: ModelSection) -> DocumentMaker:
     return DocumentMaker(renderer, tokenizer, control)
 
 
-def _sft_packs(inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path) -> dict[str, Any]:
+def _sft_packs(
+    inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path
+) -> dict[str, Any]:
     tally = Tally()
     documents = maker.documents(samples, inputs.pack.history, inputs.pack.length, tally)
     write_store(folder / DOCUMENTS, documents)
@@ -87,7 +89,13 @@ def _sft_packs(inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, 
     lengths = store.lengths()
     parts = {source.name: Part(source.share, source.epochs) for source in inputs.sources}
     chosen = mix(
-        store.identities(), store.sources(), store.modes(), lengths, parts, inputs.pack.think_share, inputs.seed
+        store.identities(),
+        store.sources(),
+        store.modes(),
+        lengths,
+        parts,
+        inputs.pack.think_share,
+        inputs.seed,
     )
     if not len(chosen):
         raise UserError(
@@ -127,18 +135,24 @@ def _pack_figures(store: TokenStore, index: PackIndex) -> dict[str, Any]:
     }
 
 
-def _hybrid_packs(inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path) -> dict[str, Any]:
+def _hybrid_packs(
+    inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path
+) -> dict[str, Any]:
     section, seed = inputs.hybrid, inputs.seed
     control = section.length_control
     plan = plan_hybrid(section.problems, section.replay, control.share if control else 0.0)
     pairs = list(paired(samples, plan.paired_problems, seed))
     if not pairs:
-        raise UserError("the hybrid stage pairs each thought with a direct answer, but no kept row has a thought")
+        raise UserError(
+            "the hybrid stage pairs each thought with a direct answer, but no kept row has a thought"
+        )
     cut = closed_at_budget(samples, plan.length_control, control.budget, seed, maker) if control else []
     replay = draw(samples, plan.replay, seed, "replay")
     length = section.length or inputs.pack.length
     tally = Tally()
-    documents: list[Document] = list(maker.documents([*pairs, *cut, *replay], inputs.pack.history, length, tally))
+    documents: list[Document] = list(
+        maker.documents([*pairs, *cut, *replay], inputs.pack.history, length, tally)
+    )
     write_store(folder / DOCUMENTS, documents)
     store = TokenStore(folder / DOCUMENTS)
     index = _index(store.lengths(), np.arange(len(store)), length, section.global_batch, seed)
@@ -151,15 +165,17 @@ def _hybrid_packs(inputs: PackInputs, samples: list[Sample], maker: DocumentMake
     }
 
 
-def _dpo_pairs(inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path) -> dict[str, Any]:
+def _dpo_pairs(
+    inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path
+) -> dict[str, Any]:
     section = inputs.dpo
     pairs = build_pairs(samples, _rejected(inputs.filtered), inputs.seed, section.refusals, section.pairs)
     dropped: Counter[str] = Counter()
     rows = list(tokenize_pairs(pairs, maker, section.max_length, dropped))
     if len(rows) < section.global_batch:
         raise UserError(
-            f"dpo has {len(rows)} pairs, fewer than its global_batch ({section.global_batch}); give more rows, a larger "
-            "dpo.refusals or a smaller dpo.global_batch"
+            f"dpo has {len(rows)} pairs, fewer than its global_batch ({section.global_batch}); give more rows, a "
+            "larger dpo.refusals or a smaller dpo.global_batch"
         )
     # A last step with fewer pairs would weigh them more; the few over a multiple are left out.
     whole = len(rows) - len(rows) % section.global_batch

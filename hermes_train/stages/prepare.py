@@ -11,7 +11,12 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from data_filters.files import write_atomically
 from hermes_train.chat.template import FORMATS, serving_template, training_template
-from hermes_train.chat.vocabulary import change_embeddings, change_tokenizer, check_round_trip, plan_vocabulary
+from hermes_train.chat.vocabulary import (
+    change_embeddings,
+    change_tokenizer,
+    check_round_trip,
+    plan_vocabulary,
+)
 from hermes_train.recipe.schema import ModelSection
 from hermes_train.training.bases import DTYPES, load_base
 

@@ -35,14 +35,18 @@ def stage_inputs(recipe: Recipe) -> dict[str, Inputs]:
     }
     filtered = _filter_inputs(recipe)
     documents = prepare | filtered | _named("recipe.pack", recipe.pack.model_dump(mode="json"))
-    sft_data = documents | _mixture(recipe) | {"recipe.sft.global_batch": fingerprint(recipe.sft.global_batch)}
+    sft_data = (
+        documents | _mixture(recipe) | {"recipe.sft.global_batch": fingerprint(recipe.sft.global_batch)}
+    )
     hybrid_data = documents | _chosen("recipe.hybrid", recipe.hybrid, _HYBRID_DATA)
     dpo_data = documents | _chosen("recipe.dpo", recipe.dpo, _DPO_DATA)
     sft = sft_data | _training("recipe.sft", recipe.sft)
     hybrid = sft | hybrid_data | _training("recipe.hybrid", recipe.hybrid)
     dpo = hybrid | dpo_data | _training("recipe.dpo", recipe.dpo)
     trained = {"base": prepare, "sft": sft, "hybrid": hybrid, "dpo": dpo}
-    answering = _named("recipe.evaluate", recipe.evaluate.model_dump(mode="json", exclude={"problems", "samples"}))
+    answering = _named(
+        "recipe.evaluate", recipe.evaluate.model_dump(mode="json", exclude={"problems", "samples"})
+    )
     evaluations = {f"evaluate/{model}": inputs | filtered | answering for model, inputs in trained.items()}
     evaluate = evaluations["evaluate/dpo"]
     return {
@@ -61,7 +65,9 @@ def stage_inputs(recipe: Recipe) -> dict[str, Inputs]:
 
 
 def _filter_inputs(recipe: Recipe) -> Inputs:
-    data = recipe.data.model_dump(mode="json", exclude={"engine": True, "sources": {"__all__": {"share", "epochs"}}})
+    data = recipe.data.model_dump(
+        mode="json", exclude={"engine": True, "sources": {"__all__": {"share", "epochs"}}}
+    )
     problems = [source.model_dump(mode="json") for source in recipe.evaluate.problems]
     files = _files([*recipe.data.sources, *recipe.evaluate.problems])
     against = [Path(path) for path in recipe.data.contamination.against]

@@ -35,7 +35,9 @@ def load_base(section: ModelSection, seed: int) -> tuple[PreTrainedModel, PreTra
 def _from_folder_or_hub(base: str, section: ModelSection) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     looks_like_a_path = base.startswith((".", "/", "~")) or base.count("/") > 1
     if looks_like_a_path and not Path(base).expanduser().is_dir():
-        raise UserError(f"model.base is {base}, but there is no such folder; give a model's folder or a Hub id")
+        raise UserError(
+            f"model.base is {base}, but there is no such folder; give a model's folder or a Hub id"
+        )
     place = str(Path(base).expanduser()) if looks_like_a_path else base
     options = {"revision": section.revision, "trust_remote_code": False}
     try:
@@ -45,7 +47,9 @@ def _from_folder_or_hub(base: str, section: ModelSection) -> tuple[PreTrainedMod
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot load model.base {base} (revision {section.revision}): {reason}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise UserError(f"model.base {base} has no fast tokenizer (tokenizer.json), which labels by offsets need")
+        raise UserError(
+            f"model.base {base} has no fast tokenizer (tokenizer.json), which labels by offsets need"
+        )
     return model, tokenizer
 
 
@@ -54,7 +58,9 @@ def package_file(base: str) -> Path:
     name, _, inside = base.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"model.base is {base}, but the Python package {name} is not installed; try `make setup`")
+        raise UserError(
+            f"model.base is {base}, but the Python package {name} is not installed; try `make setup`"
+        )
     path = Path(next(iter(spec.submodule_search_locations))) / inside
     if not path.is_file():
         raise UserError(f"model.base is {base}, but the package has no file {inside}")
@@ -94,14 +100,21 @@ def random_llama(shape: RandomModel, seed: int) -> tuple[PreTrainedModel, PreTra
 
 def _byte_tokenizer() -> PreTrainedTokenizerFast:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={symbol: index for index, symbol in enumerate(alphabet)}, merges=[]))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={symbol: index for index, symbol in enumerate(alphabet)}, merges=[])
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    control = ["begin_of_text", "end_of_text", "start_header_id", "end_header_id", "eot_id", "finetune_right_pad_id"]
+    control = [
+        "begin_of_text",
+        "end_of_text",
+        "start_header_id",
+        "end_header_id",
+        "eot_id",
+        "finetune_right_pad_id",
+    ]
     reserved = [f"reserved_special_token_{number}" for number in range(8)]
     tokenizer.add_special_tokens([f"<|{name}|>" for name in (*control, *reserved)])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>"
     )
-
-

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hermes_train.training.checkpoints import mark_complete
@@ -20,7 +27,7 @@ StepTokens = Callable[[int], tuple[int, int]]
 """Takes a step, counted from 0; returns its (tokens, labelled tokens)."""
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLossError(RuntimeError):
     """The loss is no number any more; going on would only spoil the weights."""
 
 
@@ -46,7 +53,7 @@ class StepFigures(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write the step's line. Raises NonFiniteLoss."""
+        """Write the step's line. Raises NonFiniteLossError."""
         if not logs or "loss" not in logs:
             return
         seconds = time.perf_counter() - self._started
@@ -54,7 +61,7 @@ class StepFigures(TrainerCallback):
             tokens = self._step_tokens(state.global_step - 1)
             append_metrics(self._path, metrics_line(state.global_step, logs, tokens, seconds))
         if not math.isfinite(logs["loss"]):
-            raise NonFiniteLoss(
+            raise NonFiniteLossError(
                 f"the loss at step {state.global_step} is {logs['loss']}; lower the learning rate or look at the rows "
                 f"of that step; {self._path} has the steps before"
             )
@@ -63,7 +70,9 @@ class StepFigures(TrainerCallback):
 class CheckpointMark(TrainerCallback):
     """Marks a checkpoint as whole once every rank has saved its part."""
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Wait for the other ranks, then mark."""
         wait_for_all()
         if is_main():
@@ -78,7 +87,11 @@ class ProgressBar(TrainerCallback):
         self._stage = stage
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(
-            *columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=console
+            *columns,
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
         )
         self._task = self._progress.add_task(stage, total=None, figures="")
 
@@ -104,8 +117,12 @@ class ProgressBar(TrainerCallback):
         self._progress.update(self._task, completed=state.global_step, figures=f"loss {logs['loss']:.4f}")
         tenth = max(1, state.max_steps // 10)
         if is_main() and not self._console.is_terminal and state.global_step % tenth == 0:
-            self._console.print(f"{self._stage} {state.global_step}/{state.max_steps} loss {logs['loss']:.4f}")
+            self._console.print(
+                f"{self._stage} {state.global_step}/{state.max_steps} loss {logs['loss']:.4f}"
+            )
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         """Take the bar away."""
         self._progress.stop()

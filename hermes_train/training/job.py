@@ -13,7 +13,13 @@ from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 
 from hermes_train.packing.dataset import PackedData, epoch_order
-from hermes_train.recipe.schema import DpoSection, ModelSection, ParallelSection, TrainingSection, WandbSection
+from hermes_train.recipe.schema import (
+    DpoSection,
+    ModelSection,
+    ParallelSection,
+    TrainingSection,
+    WandbSection,
+)
 from hermes_train.training import checkpoints, ranks
 from hermes_train.training.arguments import common_arguments, dpo_arguments, lora_config, sft_arguments
 from hermes_train.training.bases import DTYPES
@@ -158,5 +164,3 @@ def _figures(job: TrainingJob, seconds: float) -> dict[str, Any]:
         "label_tokens": sum(step["label_tokens"] for step in steps),
         "final_loss": steps[-1]["loss"] if steps else None,
     }
-
-

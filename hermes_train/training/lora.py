@@ -1,4 +1,4 @@
-"""Low-rank adapters merged into plain weights, on the gathered state, so that it works the same on any number of ranks."""
+"""Low-rank adapters merged into plain weights, on the gathered state: the same on any number of ranks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`metrics.jsonl`: one line for each optimizer step of a training stage, whatever happens to the process.
 
-    {"step": 12, "loss": 0.83, "lr": 2.9e-04, "grad_norm": 1.7, "tokens": 1019, "label_tokens": 604, "seconds": 3.9}
+{"step": 12, "loss": 0.83, "lr": 2.9e-04, "grad_norm": 1.7, "tokens": 1019, "label_tokens": 604, "seconds": 3.9}
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ RENAMED = {
 """The Trainer's names of figures, and ours."""
 
 
-def metrics_line(step: int, logs: Mapping[str, Any], tokens: tuple[int, int], seconds: float) -> dict[str, Any]:
+def metrics_line(
+    step: int, logs: Mapping[str, Any], tokens: tuple[int, int], seconds: float
+) -> dict[str, Any]:
     """Return one step's figures from what the Trainer logged."""
     figures = {name: logs[key] for key, name in RENAMED.items() if key in logs}
-    return {"step": step, **figures, "tokens": tokens[0], "label_tokens": tokens[1], "seconds": round(seconds, 4)}
+    return {
+        "step": step,
+        **figures,
+        "tokens": tokens[0],
+        "label_tokens": tokens[1],
+        "seconds": round(seconds, 4),
+    }
 
 
 def append_metrics(path: Path, line: Mapping[str, Any]) -> None:

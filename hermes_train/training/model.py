@@ -30,7 +30,9 @@ def choose_attention(wanted: str) -> str:
     """Return the attention path to use. Every path named here keeps packed documents apart. Raises UserError."""
     if wanted == "auto":
         on_gpu = torch.cuda.is_available()
-        installed = [name for name, package in _KEEPS_DOCUMENTS_APART.items() if importlib.util.find_spec(package)]
+        installed = [
+            name for name, package in _KEEPS_DOCUMENTS_APART.items() if importlib.util.find_spec(package)
+        ]
         return installed[-1] if on_gpu and installed else "sdpa"
     package = _KEEPS_DOCUMENTS_APART.get(wanted)
     if package and importlib.util.find_spec(package) is None:
@@ -55,7 +57,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
-def save_model(state: dict[str, torch.Tensor], config: PretrainedConfig, origin: Path, destination: Path) -> None:
+def save_model(
+    state: dict[str, torch.Tensor], config: PretrainedConfig, origin: Path, destination: Path
+) -> None:
     """Write a model folder, whole or not at all.
 
     `state` has the weights on CPU in the dtype to store. Tokenizer, template and generation config come from `origin`,

@@ -30,7 +30,7 @@ def wait_for_all() -> None:
 
 
 def use_cpu() -> bool:
-    """Say whether training runs on CPU: there is no GPU. Tells DeepSpeed as well, which must know before it is imported."""
+    """Say whether training runs on CPU, for want of a GPU; tells DeepSpeed, which must know before its import."""
     if torch.cuda.is_available():
         return False
     os.environ.setdefault("DS_ACCELERATOR", "cpu")

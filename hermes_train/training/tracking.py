@@ -1,8 +1,9 @@
-"""Weights & Biases: one run per training stage, whose id is kept in the stage's folder, so that it survives a restart."""
+"""Weights & Biases: one run per training stage; its id lies in the stage's folder, so that a restart keeps it."""
 
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from hermes_train.training.ranks import is_main
 ID_FILE = "wandb_id.txt"
 
 
-def start_tracking(section: WandbSection, run_name: str, stage: str, folder: Path, settings: dict[str, Any]) -> None:
+def start_tracking(
+    section: WandbSection, run_name: str, stage: str, folder: Path, settings: dict[str, Any]
+) -> None:
     """Open the stage's W&B run, or go on with it; does nothing when tracking is disabled or on other ranks."""
     if section.mode == "disabled" or not is_main():
         return
@@ -22,7 +25,7 @@ def start_tracking(section: WandbSection, run_name: str, stage: str, folder: Pat
     id_file = folder / ID_FILE
     if not id_file.exists():
         with write_atomically(id_file) as file:
-            file.write(wandb.util.generate_id())
+            file.write(uuid.uuid4().hex[:12])
     # The Trainer's own W&B callback joins the run that is open, and must not upload checkpoints.
     os.environ.setdefault("WANDB_LOG_MODEL", "false")
     wandb.init(

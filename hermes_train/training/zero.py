@@ -7,7 +7,9 @@ from typing import Any
 from hermes_train.recipe.schema import ParallelSection, TrainingSection
 
 
-def deepspeed_config(parallel: ParallelSection, training: TrainingSection, ranks: int) -> dict[str, Any] | None:
+def deepspeed_config(
+    parallel: ParallelSection, training: TrainingSection, ranks: int
+) -> dict[str, Any] | None:
     """Return DeepSpeed's configuration, or None where there is nothing to spread (one rank, or stage 0).
 
     The optimizer stays PyTorch's AdamW and the schedule the Trainer's, so that one rank and many run the same code.

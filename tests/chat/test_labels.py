@@ -64,7 +64,12 @@ def test_labels_equal_those_of_the_oracle(maker, turns, thought):
 
 
 def test_each_trained_turn_ends_in_a_labelled_end_token(maker):
-    messages = [Message("user", "a"), Message("assistant", "b"), Message("user", "c"), Message("assistant", "d")]
+    messages = [
+        Message("user", "a"),
+        Message("assistant", "b"),
+        Message("user", "c"),
+        Message("assistant", "d"),
+    ]
 
     (document,), _ = document_of(maker, messages)
 
@@ -137,7 +142,11 @@ def test_a_document_longer_than_the_pack_is_counted_and_not_cut(maker):
 
 
 def test_in_think_mode_a_users_own_system_message_comes_after_the_request_to_think(maker):
-    messages = [Message("system", "Be brief."), Message("user", "q"), Message("assistant", "a", reasoning="t")]
+    messages = [
+        Message("system", "Be brief."),
+        Message("user", "q"),
+        Message("assistant", "a", reasoning="t"),
+    ]
 
     (document,), _ = document_of(maker, messages)
 

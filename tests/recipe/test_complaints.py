@@ -31,7 +31,7 @@ def child_refusal(write: Write, text: str) -> str:
         ("sft: {learning_rat: 1e-5}", "x.yaml:2: unknown key sft.learning_rat; did you mean learning_rate?"),
         ("sft:\n  stepz: 5", "x.yaml:3: unknown key sft.stepz; did you mean steps?"),
         ("parralel: {}", "x.yaml:2: unknown key parralel; did you mean parallel?"),
-        ("learning_rate: 1e-5", "x.yaml:2: unknown key learning_rate; learning_rate is a key of sft, hybrid and dpo"),  # noqa: E501 - a whole message
+        ("learning_rate: 1e-5", "x.yaml:2: unknown key learning_rate; learning_rate is a key of sft, hybrid and dpo"),
         ("pack: {zero_stage: 3}", "x.yaml:2: unknown key pack.zero_stage; zero_stage is a key of parallel"),
         ("sft: {seed: 3}", "x.yaml:2: unknown key sft.seed; seed is a key of the top level, data.sources[] and evaluate.problems[]"),  # noqa: E501 - a whole message
         ("export: {qqq: 1}", "x.yaml:2: unknown key export.qqq; the keys here are shard_size, licence"),
@@ -62,8 +62,8 @@ def test_an_unknown_key_is_answered_with_the_nearest_or_its_home(
         ("sft: {schedule: cosin}", "x.yaml:2: sft.schedule is 'cosin'; it must be 'cosine', 'linear' or 'constant_with_warmup'; did you mean cosine?"),  # noqa: E501 - a whole message
         ("parallel: {zero_stage: 1}", "x.yaml:2: parallel.zero_stage is 1; it must be 0, 2 or 3"),
         ("model: {revision: 1e5}", "x.yaml:2: model.revision is 100000.0; it must be text; put it in quotes"),
-        ("name: Hermes 4", "x.yaml:2: name is 'Hermes 4'; it must be text of the form ^[a-z0-9][a-z0-9._-]*$"),  # noqa: E501 - a whole message
-        ("data: {sources: []}", "x.yaml:2: data.sources is a list of 0; it must be a list of at least 1 item(s)"),  # noqa: E501 - a whole message
+        ("name: Hermes 4", "x.yaml:2: name is 'Hermes 4'; it must be text of the form ^[a-z0-9][a-z0-9._-]*$"),
+        ("data: {sources: []}", "x.yaml:2: data.sources is a list of 0; it must be a list of at least 1 item(s)"),
         ("data: {sources: sums}", "x.yaml:2: data.sources is 'sums'; it must be a list"),
         ("data:\n  sources:\n    - sums", "x.yaml:4: data.sources.0 is 'sums'; it must be a section of keys and values"),  # noqa: E501 - a whole message
         ("sft: 9000", "x.yaml:2: sft is 9000; it must be a section of keys and values"),

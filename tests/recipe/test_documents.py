@@ -79,13 +79,13 @@ def test_an_anchor_repeats_values_with_the_lines_where_they_were_written(write: 
         ("a: 1\nb: 2\na: 3\n", "r.yaml:3: the key a is given twice; r.yaml:1 has it first"),
         ("a:\n  b: {c: 1, c: 2}\n", "r.yaml:2: the key c is given twice; r.yaml:2 has it first"),
         ("a: !!python/name:os.system\n", "r.yaml:1: the tag !!python/name:os.system is not allowed; a recipe holds plain values only"),  # noqa: E501 - a whole message
-        ("x: 1\na: !secret b\n", "r.yaml:2: the tag !secret is not allowed; a recipe holds plain values only"),  # noqa: E501 - a whole message
+        ("x: 1\na: !secret b\n", "r.yaml:2: the tag !secret is not allowed; a recipe holds plain values only"),
         ("a: &x\n  b: *x\n", "r.yaml:2: the alias stands inside what it repeats; write the values out"),
-        ("a: &x {b: 1}\nc:\n  <<: *x\n", "r.yaml:3: the merge key << is not read; use extends for a base recipe"),  # noqa: E501 - a whole message
+        ("a: &x {b: 1}\nc:\n  <<: *x\n", "r.yaml:3: the merge key << is not read; use extends for a base recipe"),
         ("[a, b]: 1\n", "r.yaml:1: a key must be a word; this one is a list"),
         ("a: 12e4567\n", "r.yaml:1: 12e4567 is too large for a number; put text in quotes"),
         ("a: !!bool yes\n", "r.yaml:1: 'yes' cannot be read as a boolean; write true or false"),
-        ('a: "\\ud800"\n', "r.yaml:1: the text holds half a character, \\ud800 to \\udfff; write \\U and 8 digits"),  # noqa: E501 - a whole message
+        ('a: "\\ud800"\n', "r.yaml:1: the text holds half a character, \\ud800 to \\udfff; write \\U and 8 digits"),
         ("a: 1\nb: [1, 2\n", "r.yaml:3: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'"),  # noqa: E501 - a whole message
         ("a: 1\nb: \x07\n", "r.yaml:2: not valid YAML: the character #x0007 is not allowed"),
         ("a: 1\n---\nb: 2\n", "r.yaml:2: not valid YAML: expected a single document in the stream, but found another document"),  # noqa: E501 - a whole message

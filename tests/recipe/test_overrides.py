@@ -94,7 +94,7 @@ def test_only_the_first_equals_sign_parts_key_and_value() -> None:
         ("sft.steps", "-o sft.steps: an override has the form KEY.KEY=VALUE, such as -o sft.steps=100"),
         ("=3", "-o =3: an override has the form KEY.KEY=VALUE, such as -o sft.steps=100"),
         ("sft..steps=3", "-o sft..steps=3: an override has the form KEY.KEY=VALUE, such as -o sft.steps=100"),
-        ("extends=x.yaml", "-o extends=x.yaml: extends cannot be overridden; write a recipe that extends another base"),  # noqa: E501 - a whole message
+        ("extends=x.yaml", "-o extends=x.yaml: extends cannot be overridden; write a recipe that extends another base"),
         ("sft.steps=[1", "-o sft.steps=[1: not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'"),  # noqa: E501 - a whole message
         ("name.first=x", "-o name.first=x: name is 'tiny', not a section; it has no key first"),
         ("sources.2.rows=1", "-o sources.2.rows=1: sources has no item 2; name one of sums, gsm8k, or give a position from 0 to 1"),  # noqa: E501 - a whole message
