@@ -64,11 +64,13 @@ class MathTask(msgspec.Struct, tag_field="kind", tag="math", omit_defaults=True)
     """The form the answer was asked in, such as "boxed"; None when any form will do."""
 
 
-class PuzzleTask(msgspec.Struct, tag_field="kind", tag="puzzle"):
+class PuzzleTask(msgspec.Struct, tag_field="kind", tag="puzzle", omit_defaults=True):
     """The answer must score full marks for `entry` of the reasoning-gym data set `dataset`."""
 
     dataset: str
     entry: dict[str, Any]
+    format: str | None = None
+    """The form the answer was asked in, such as "boxed"; None when any form will do."""
 
 
 class Constraint(msgspec.Struct):

@@ -47,8 +47,8 @@ class Source(Settings):
     """Take only the first so many rows."""
     seed: int = 0
     """Seed of program-made rows."""
-    faults: float = Field(default=0, ge=0, le=0.9)
-    """Share of program-made rows that get a planted fault."""
+    faults: float = Field(default=0, ge=0, le=0.5)
+    """Share of program-made rows that carry a planted fault; each follows a sound row of the same problem."""
     share: float | None = Field(default=None, gt=0, le=1)
     """Share of the mixture's tokens; None lets the source bring what it has."""
     epochs: float = Field(default=1, gt=0)

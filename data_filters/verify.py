@@ -144,12 +144,14 @@ def _judge(
 
 
 def _asked_form(task: Task | None, content: str) -> Iterator[Callable[[], Check]]:
-    """The check of the form that a math answer was asked in, if it was asked in one."""
-    if isinstance(task, MathTask) and task.format is not None:
-        form = task.format
-        yield lambda: answer_format.check_named(form, content, ANSWER_FORM)
-    elif isinstance(task, AnswerFormatTask):
-        yield lambda: answer_format.check(task, content, ANSWER_FORM)
+    """The check of the form that an answer was asked in, if it was asked in one."""
+    match task:
+        case MathTask(format=str(form)) | PuzzleTask(format=str(form)):
+            yield lambda: answer_format.check_named(form, content, ANSWER_FORM)
+        case JsonSchemaTask():
+            yield lambda: answer_format.check_named("json", content, ANSWER_FORM)
+        case AnswerFormatTask():
+            yield lambda: answer_format.check(task, content, ANSWER_FORM)
 
 
 def _check_task(task: Task | None, content: str, thought: str | None, settings: VerifySettings) -> Check:

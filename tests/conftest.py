@@ -1,9 +1,13 @@
-"""What all tests share: nothing may skip in CI but `gpu`, the Hub is never asked, and where the real data lies."""
+"""What all tests share: nothing may skip in CI but `gpu`, the Hub is never asked, where the real data lies, and runs of
+the smallest recipe."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 ROOT = Path(__file__).parents[1]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -44,3 +49,43 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke() -> Path:
+    """The smallest recipe."""
+    return ROOT / "recipes" / "smoke.yaml"
+
+
+@pytest.fixture(scope="session")
+def hermes_train() -> Command:
+    """The command line in a process of its own, or under torchrun with `ranks=2`."""
+
+    def run(*arguments: str | Path, ranks: int = 1, **environment: str) -> subprocess.CompletedProcess[str]:
+        launcher = [sys.executable]
+        if ranks > 1:
+            launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+        # One thread a rank, as torchrun sets it: another number of threads adds up in another order.
+        settings = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
+        command = [*launcher, "-m", "hermes_train", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=600, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def packed_runs(tmp_path_factory: pytest.TempPathFactory, hermes_train: Command, smoke: Path) -> Path:
+    """The runs folder of a smoke run whose packs are made."""
+    runs = tmp_path_factory.mktemp("runs")
+    done = hermes_train("run", smoke, "--until", "pack", "--runs", runs)
+    assert done.returncode == 0, done.stderr
+    return runs
+
+
+@pytest.fixture
+def runs(packed_runs: Path, tmp_path: Path) -> Path:
+    """A copy of it for a test that trains."""
+    shutil.copytree(packed_runs, tmp_path / "runs")
+    return tmp_path / "runs"

@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 from typing import Any
 
 BOXED = "Put the answer in \\boxed{}."
@@ -39,9 +40,16 @@ def boxed(answer: str) -> str:
 
 
 def sums(count: int, seed: int) -> Iterator[Problem]:
-    """Yield sums and differences of four or five one-digit numbers (reasoning-gym's chain_sum)."""
+    """Yield sums and differences of three or four one-digit numbers that never fall below zero on the way
+    (reasoning-gym's chain_sum)."""
     draw = random.Random(seed)
-    for entry in _puzzles("chain_sum", count, seed, min_terms=4, max_terms=5, min_digits=1, max_digits=1):
+    options = {"min_terms": 3, "max_terms": 4, "min_digits": 1, "max_digits": 1}
+    entries = (
+        entry
+        for entry in _puzzles("chain_sum", count, seed, **options)
+        if min(_totals(entry["metadata"]["expression"])) >= 0
+    )
+    for entry in islice(entries, count):
         expression = entry["metadata"]["expression"]
         question = draw.choice(
             ("What is {}?", "Compute {}.", "Work out {}.", "Find the value of {}.", "How much is {}?")
@@ -55,7 +63,12 @@ def legs(count: int, seed: int) -> Iterator[Problem]:
 
     draw = random.Random(seed)
     options = {"min_animals": 2, "max_animals": 2, "min_instances": 2, "max_instances": 6}
-    for entry in _puzzles("leg_counting", count, seed, **options):
+    entries = (
+        entry
+        for entry in _puzzles("leg_counting", count, seed, **options)
+        if _COMMON_ANIMALS.issuperset(entry["metadata"]["animals"])
+    )
+    for entry in islice(entries, count):
         animals: dict[str, int] = entry["metadata"]["animals"]
         herd = " and ".join(f"{number} {_plural(name)}" for name, number in animals.items())
         question = draw.choice(
@@ -68,11 +81,22 @@ def legs(count: int, seed: int) -> Iterator[Problem]:
         yield _math_problem("legs", question, entry["answer"], steps, draw)
 
 
-def sorting(count: int, seed: int) -> Iterator[Problem]:
-    """Yield lists of three or four numbers to sort (reasoning-gym's number_sorting, checked by its scorer)."""
+def products(count: int, seed: int) -> Iterator[Problem]:
+    """Yield products of two one-digit numbers (reasoning-gym's products)."""
     draw = random.Random(seed)
-    options = {"min_numbers": 3, "max_numbers": 4, "min_decimals": 0, "max_decimals": 0}
-    for entry in _puzzles("number_sorting", count, seed, min_value=1, max_value=99, **options):
+    options = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    for entry in islice(_puzzles("products", count, seed, **options), count):
+        expression, answer = entry["metadata"]["expression"], entry["answer"]
+        question = draw.choice(("What is {}?", "Multiply {}.", "Compute {}.", "Find the product {}."))
+        steps = (f"{expression} = {answer}.",)
+        yield _math_problem("products", question.format(expression), answer, steps, draw)
+
+
+def sorting(count: int, seed: int) -> Iterator[Problem]:
+    """Yield lists of three numbers to sort (reasoning-gym's number_sorting, checked by its scorer)."""
+    draw = random.Random(seed)
+    options = {"min_numbers": 3, "max_numbers": 3, "min_decimals": 0, "max_decimals": 0}
+    for entry in islice(_puzzles("number_sorting", count, seed, min_value=1, max_value=99, **options), count):
         metadata = entry["metadata"]
         given = [int(float(number)) for number in metadata["original_numbers"]]
         ordered = [int(float(number)) for number in metadata["sorted_numbers"]]
@@ -87,7 +111,7 @@ def sorting(count: int, seed: int) -> Iterator[Problem]:
         yield Problem(
             kind="sorting",
             question=f"{question} {BOXED}",
-            task={"kind": "puzzle", "dataset": "number_sorting", "entry": _plain(entry)},
+            task={"kind": "puzzle", "dataset": "number_sorting", "entry": _plain(entry), "format": "boxed"},
             steps=steps,
             answer=str(ordered),
             content=boxed(str(ordered)),
@@ -95,20 +119,21 @@ def sorting(count: int, seed: int) -> Iterator[Problem]:
         )
 
 
-_SUBJECTS = {
-    "the sea": ("The sea is wide and blue", "Waves roll in from the sea all day"),
-    "a dog": ("A dog runs through the park", "The old dog sleeps by the door"),
-    "the rain": ("The rain falls on the roof", "Soft rain makes the garden green"),
-    "a train": ("A train crosses the bridge", "The night train leaves on time"),
-    "the moon": ("The moon shines over the hills", "A pale moon hangs above the town"),
-    "a cat": ("A cat sits on the wall", "The grey cat watches the birds"),
-    "the wind": ("The wind moves the tall grass", "A cold wind blows from the north"),
-    "a garden": ("A garden needs water and light", "The small garden is full of roses"),
-    "the winter": ("The winter brings snow and ice", "Winter days are short and cold"),
-    "a river": ("A river flows past the mill", "The river is deep near the bend"),
-    "a baker": ("A baker wakes before the sun", "The baker sells warm bread"),
-    "the market": ("The market opens at seven", "People meet at the market square"),
-}
+_SUBJECTS = (
+    *("dog", "cat", "horse", "river", "garden", "train", "moon", "bridge", "market", "forest"),
+    *("baker", "teacher", "sailor", "window", "candle", "kitchen", "harbour", "mountain", "village", "clock"),
+)
+_QUALITIES = ("old", "quiet", "small", "bright", "grey", "famous", "lonely", "gentle")
+_ACTIONS = (
+    "can be seen from the road",
+    "looks calm in the morning",
+    "belongs to the whole town",
+    "changes with the seasons",
+    "is never far away",
+    "waits for the evening",
+    "was painted many times",
+    "reminds me of home",
+)
 
 
 @dataclass(frozen=True)
@@ -160,16 +185,16 @@ def constraints(count: int, seed: int) -> Iterator[Problem]:
     """Yield requests for one sentence that keeps a constraint (IFEval's ids)."""
     draw = random.Random(seed)
     for _ in range(count):
-        subject = draw.choice(sorted(_SUBJECTS))
-        sentence = draw.choice(_SUBJECTS[subject])
+        subject = draw.choice(_SUBJECTS)
+        sentence = f"The {draw.choice(_QUALITIES)} {subject} {draw.choice(_ACTIONS)}"
         constraint = _constraint(draw)
         opening = draw.choice(("Write one sentence about", "Say something about", "Give me a sentence about"))
         content = constraint.keep(sentence)
         yield Problem(
             kind="constraints",
-            question=f"{opening} {subject}. {constraint.request}",
+            question=f"{opening} a {subject}. {constraint.request}",
             task={"kind": "instructions", "constraints": [constraint.task]},
-            steps=(f"It should be about {subject}.", constraint.plan),
+            steps=(f"It should be about a {subject}.", constraint.plan),
             answer=content,
             content=content,
             wrong_content=constraint.break_(sentence),
@@ -249,6 +274,7 @@ def records(count: int, seed: int) -> Iterator[Problem]:
 KINDS: dict[str, Callable[[int, int], Iterator[Problem]]] = {
     "sums": sums,
     "legs": legs,
+    "products": products,
     "sorting": sorting,
     "constraints": constraints,
     "records": records,
@@ -256,10 +282,15 @@ KINDS: dict[str, Callable[[int, int], Iterator[Problem]]] = {
 """The kinds of problem by name: each takes (count, seed) and yields that many problems."""
 
 
+_POOL = 100
+"""Puzzles are numbered and made when asked for: a pool that is larger than needed costs nothing."""
+
+
 def _puzzles(dataset: str, count: int, seed: int, **options: Any) -> Iterator[dict[str, Any]]:
+    """Yield puzzles, more than `count` of them, for callers that pass some over."""
     import reasoning_gym
 
-    yield from reasoning_gym.create_dataset(dataset, size=count, seed=seed, **options)
+    yield from reasoning_gym.create_dataset(dataset, size=_POOL * count, seed=seed, **options)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:
@@ -285,17 +316,44 @@ def _math_problem(
 
 def _running_totals(expression: str) -> tuple[str, ...]:
     """Return one sentence per operation: "4 + 7 - 3" gives ("4 + 7 = 11.", "11 - 3 = 8.")."""
+    _, *rest = expression.split()
+    totals = _totals(expression)
+    return tuple(
+        f"{before} {operator} {term} = {after}."
+        for before, operator, term, after in zip(totals, rest[::2], rest[1::2], totals[1:], strict=False)
+    )
+
+
+def _totals(expression: str) -> list[int]:
+    """Return the totals after each term: "4 + 7 - 3" gives [4, 11, 8]."""
     first, *rest = expression.split()
-    total, steps = int(first), []
-    for operator, term in zip(rest[::2], rest[1::2], strict=True):
-        result = total + int(term) if operator == "+" else total - int(term)
-        steps.append(f"{total} {operator} {term} = {result}.")
-        total = result
-    return tuple(steps)
+    signed = [int(first)]
+    signed += [
+        int(term) if operator == "+" else -int(term)
+        for operator, term in zip(rest[::2], rest[1::2], strict=True)
+    ]
+    return list(accumulate(signed))
+
+
+_COMMON_ANIMALS = frozenset(
+    (
+        "chicken",
+        "bird",
+        "duck",
+        "dog",
+        "cat",
+        "cow",
+        "horse",
+        "lion",
+        "tiger",
+        "ant",
+        "bee",
+        "beetle",
+        "spider",
+        "crab",
+    )
+)
 
 
 def _plural(animal: str) -> str:
-    irregular = {"sheep": "sheep", "deer": "deer", "butterfly": "butterflies", "firefly": "fireflies"}
-    if animal in irregular:
-        return irregular[animal]
-    return animal + ("es" if animal.endswith(("s", "sh", "fish")) else "s")
+    return f"{animal}s"

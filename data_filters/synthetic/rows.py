@@ -13,7 +13,7 @@ from data_filters.synthetic.wording import thought
 
 
 def rows(kind: str, count: int, seed: int, mode: str | None, faults: float) -> Iterator[dict[str, Any]]:
-    """Yield `count` rows of the kind `kind`, of which about the share `faults` carries a planted fault.
+    """Yield `count` rows of the kind `kind`, of which about the share `faults` (0 to 0.5) carries a planted fault.
 
     A faulty row is a further trace of the problem of the row before it, so that right and wrong traces of one prompt
     stand side by side, as rejection sampling gives them. `mode` None means think. Equal arguments give equal rows.
@@ -23,9 +23,11 @@ def rows(kind: str, count: int, seed: int, mode: str | None, faults: float) -> I
         raise UserError(f"unknown kind of synthetic rows {kind!r}; the kinds are {', '.join(sorted(KINDS))}")
     draw = random.Random(f"{kind}/{seed}/{mode}")
     problems = KINDS[kind](count, seed)
+    # A fault follows a sound row and never another fault; this is how often it must do so.
+    after_sound = faults / (1 - faults)
     previous: tuple[Problem, dict[str, Any]] | None = None
     for number in range(count):
-        if previous is not None and draw.random() < faults:
+        if previous is not None and draw.random() < after_sound:
             problem, message = previous
             fault = draw.choice(possible_faults(problem, mode or "think"))
             # A duplicate is the message before it, byte for byte.

@@ -65,7 +65,8 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     scale = 1 + z**2 / trials
     centre = (share + z**2 / (2 * trials)) / scale
     half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / scale
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not put the share itself outside.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def score(answers: Sequence[Judged]) -> ModeScore:

@@ -18,23 +18,25 @@ _NUMBER_COLUMNS = (
     "unclosed",
     "mean tokens",
     "refusals",
-    "problems",
+    "n",
 )
 
 
 def terminal_table(scores: Mapping[str, Scores]) -> Table | None:
     """Return the scores by mode and stage, a line between the modes; None before the first evaluation."""
     # Imported here: rich is not needed to write the page.
+    from rich import box
     from rich.table import Table
 
     rows = score_rows(scores)
     if not rows:
         return None
-    table = Table(title="Scores by stage and mode", title_justify="left")
-    table.add_column("mode")
-    table.add_column("model")
+    # Without lines between its columns the table fits into 80 of a terminal's.
+    table = Table(title="Scores by stage and mode", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("mode", no_wrap=True)
+    table.add_column("model", no_wrap=True)
     for name in _NUMBER_COLUMNS:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", min_width=5)
     for row in rows:
         table.add_row(
             row.mode.value,

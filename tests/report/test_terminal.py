@@ -1,4 +1,5 @@
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,15 @@ def printed(folder: Path) -> list[list[str]]:
     assert table is not None
     paper = io.StringIO()
     Console(width=160, file=paper, color_system=None).print(table)
-    lines = [line for line in paper.getvalue().splitlines() if line.startswith("\u2502")]
-    return [[cell.strip() for cell in line.strip("\u2502").split("\u2502")] for line in lines]
+    lines = [line for line in paper.getvalue().splitlines() if line.strip().startswith(("think", "direct"))]
+    return [re.split(r"\s{2,}", line.strip()) for line in lines]
+
+
+def test_the_table_fits_into_eighty_columns(run_folder: Path) -> None:
+    table = score_table(run_folder)
+    assert table is not None
+
+    assert Console(width=200).measure(table).minimum <= 80
 
 
 def test_the_terminal_shows_each_model_in_each_mode(run_folder: Path) -> None:

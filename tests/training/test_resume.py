@@ -1,0 +1,128 @@
+"""A stage killed at any moment goes on to what the unbroken one gives."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hermes_train.runs import STAGES
+from hermes_train.training.metrics import read_metrics
+
+pytestmark = pytest.mark.long
+
+
+def start(smoke, runs):
+    """Start a run in a process group of its own, so that a kill reaches its workers too."""
+    command = [sys.executable, "-m", "hermes_train", "run", str(smoke), "--runs", str(runs)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def kill(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(condition, process, seconds=120):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the run ended before the moment to kill it"
+        assert time.monotonic() < limit, "the moment to kill the run never came"
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, hermes_train, smoke):
+    runs = tmp_path_factory.mktemp("unbroken")
+    done = hermes_train("run", smoke, "--runs", runs)
+    assert done.returncode == 0, done.stderr
+    return runs / "smoke"
+
+
+def losses(run, stage):
+    return [(line["step"], line["loss"]) for line in read_metrics(run / stage / "metrics.jsonl")]
+
+
+def rows(run, name):
+    return (run / "filter" / name).read_text()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_killed_in_the_middle_of_a_stage_ends_as_the_unbroken_one(stage, unbroken, tmp_path, smoke, hermes_train):
+    run = tmp_path / "smoke"
+    folder = run / stage
+    if stage == "evaluate":
+        folder = folder / "dpo"
+    process = start(smoke, tmp_path)
+    if stage in ("sft", "hybrid", "dpo"):
+        # After the first checkpoint and a few steps more: those steps must come again, and only once.
+        wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) >= {"sft": 11, "hybrid": 5, "dpo": 5}[stage], process)
+    else:
+        wait_for((folder / "started.json").exists, process)
+        time.sleep(random.uniform(0, 0.3))
+    kill(process)
+    assert not (folder / "manifest.json").exists(), "the stage had ended before the kill"
+
+    done = hermes_train("run", smoke, "--runs", tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for training in ("sft", "hybrid", "dpo"):
+        assert losses(run, training) == losses(unbroken, training)
+    for name in ("kept.jsonl", "rejected.jsonl"):
+        assert rows(run, name) == rows(unbroken, name)
+    exported = Path("export/model/model.safetensors")
+    assert (run / exported).read_bytes() == (unbroken / exported).read_bytes()
+
+
+def test_a_finished_run_does_nothing_when_it_is_started_again(unbroken, hermes_train, smoke):
+    before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.safetensors")}
+
+    done = hermes_train("run", smoke, "--runs", unbroken.parent)
+
+    assert done.returncode == 0
+    assert [line.split()[1] for line in done.stdout.splitlines()[: len(STAGES)]] == ["done"] * len(STAGES)
+    assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.safetensors")} == before
+
+
+def test_a_changed_setting_is_named_and_only_the_stages_after_it_run_again(unbroken, tmp_path, hermes_train, smoke):
+    shutil.copytree(unbroken, tmp_path / "smoke")
+
+    done = hermes_train("run", smoke, "--runs", tmp_path, "-o", "dpo.beta=0.2")
+
+    standing = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.split()[0] in STAGES)
+    assert [stage for stage in STAGES if standing[stage] == "done"] == ["prepare", "filter", "pack", "sft", "hybrid"]
+    assert standing["dpo"] == "out of date: recipe.dpo.beta changed"
+
+
+def test_a_checkpoint_that_was_cut_off_is_not_resumed_from(unbroken, tmp_path, smoke, hermes_train):
+    run = tmp_path / "smoke"
+    process = start(smoke, tmp_path)
+    wait_for(lambda: len(read_metrics(run / "sft" / "metrics.jsonl")) >= 18, process)
+    kill(process)
+    newest = max((run / "sft").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    (newest / "complete.json").unlink(missing_ok=True)
+    (newest / "model.safetensors").write_bytes(b"cut")
+
+    done = hermes_train("run", smoke, "--runs", tmp_path, "--until", "sft")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert losses(run, "sft") == losses(unbroken, "sft")
+
+
+def test_a_line_of_metrics_that_a_kill_cut_short_is_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1, "loss": 2.0}) + "\n" + '{"step": 2, "lo')
+
+    assert read_metrics(path) == [{"step": 1, "loss": 2.0}]
