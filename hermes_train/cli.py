@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the run failed, 2 wrong use.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 
 from data_filters.errors import UserError
 from hermes_train import __version__
+from hermes_train.runs import RunFailedError
 
 if TYPE_CHECKING:
     from hermes_train.pipeline import Pipeline
@@ -26,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+"""Errors that the machine's keeper mends: disk, quota, permissions. Any other is a fault of ours."""
 
 RecipeArgument = Annotated[
     Path, typer.Argument(help="A recipe, such as recipes/demo.yaml.", show_default=False)
@@ -174,12 +179,22 @@ def _quiet_libraries() -> None:
 
 
 def main() -> None:
-    """Run the command line. User errors end in one clear line and code 2."""
+    """Run the command line. What the user can mend ends in one clear line: wrong use with code 2, a failed run with 1."""
     try:
         app()
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except RunFailedError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        typer.echo(
+            f"error: {error}; nothing that was finished is lost: mend this and run the same again", err=True
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)

@@ -19,12 +19,15 @@ from data_filters.files import write_atomically
 from hermes_train.recipe.explain import explain
 from hermes_train.recipe.load import LoadedRecipe
 from hermes_train.report import score_table, write_report
-from hermes_train.runs import STAGES, RunFolder, StageFolder, StageState, Standing
+from hermes_train.runs import STAGES, RunFailedError, RunFolder, StageFolder, StageState, Standing
 from hermes_train.stages.filter import PROBLEMS_FILE
 from hermes_train.stages.sections import Inputs, stage_inputs
 
-MODEL_AFTER = {"prepare": "base", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
-"""The model that a stage ends with, by the name it has in the scores."""
+MADE_BY = {"base": "prepare", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
+"""The models of a run by their names in the scores, and the stage that makes each."""
+
+EVALUATED_AFTER = {"filter": "base", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
+"""The model to evaluate when a stage is done: the base once the filter has written the held-out problems."""
 
 BUILT_ON = {
     "prepare": (),
@@ -51,7 +54,7 @@ _VERSIONS_SHOWN = (
 )
 
 
-class StageFailedError(RuntimeError):
+class StageFailedError(RunFailedError):
     """A stage that ran in processes of its own and did not end well."""
 
 
@@ -86,7 +89,11 @@ class Pipeline:
             self.console.print(f"[bold]{stage:9}[/bold] {standing}", highlight=False)
             if standing.state is not StageState.DONE:
                 self._make_in_best_place(stage)
-            self._evaluate_after(stage, until)
+            if stage in EVALUATED_AFTER:
+                # At once, so that a bad model shows before the next stage is paid for.
+                with self.run_folder.locked():
+                    self._evaluate(EVALUATED_AFTER[stage])
+            write_report(self.run_folder.path)
         self.report()
 
     def standing(self, stage: str) -> Standing:
@@ -146,18 +153,6 @@ class Pipeline:
             raise StageFailedError(
                 f"{stage} ended with code {ended.returncode} under torchrun; see the output above"
             )
-
-    def _evaluate_after(self, stage: str, until: str) -> None:
-        """Evaluate the model of a stage at once, so that a bad one shows before the next stage is paid for."""
-        model = MODEL_AFTER.get(stage)
-        if model is None and stage == "filter":
-            model = "base"
-        if model is None or self.standing("filter").state is not StageState.DONE:
-            return
-        if model == "base" and self.standing("prepare").state is not StageState.DONE:
-            return
-        with self.run_folder.locked():
-            self._evaluate(model)
 
     def _maker(self, stage: str) -> Callable[[StageFolder], dict[str, Any]]:
         return {
@@ -242,7 +237,7 @@ class Pipeline:
         )
 
     def _evaluate_all(self, folder: StageFolder) -> dict[str, Any]:
-        return {model: self._evaluate(model) for model in MODEL_AFTER.values()}
+        return {model: self._evaluate(model) for model in MADE_BY}
 
     def _evaluate(self, model: str) -> dict[str, Any]:
         """Return the scores of one model, by mode; answers the problems unless that is done."""
@@ -254,13 +249,12 @@ class Pipeline:
 
             started = time.perf_counter()
             folder.begin(inputs)
-            stage = next(stage for stage, name in MODEL_AFTER.items() if name == model)
             with self._progress(f"evaluate {model} (answers)") as update:
                 figures = evaluate_model(
                     self.recipe.evaluate,
                     self.recipe.data.verify,
                     self._folder("filter") / PROBLEMS_FILE,
-                    self._folder(stage) / "model",
+                    self._folder(MADE_BY[model]) / "model",
                     self.recipe.model.dtype,
                     document_maker(self._folder("prepare"), self.recipe.model),
                     folder.path,
@@ -282,7 +276,7 @@ class Pipeline:
             base=recipe.model.base or "random weights",
             recipe_yaml=explain(self.loaded),
             funnel=filtered["figures"],
-            scores={model: self._evaluate(model) for model in MODEL_AFTER.values()},
+            scores={model: self._evaluate(model) for model in MADE_BY},
         )
         problems = self._folder("filter") / PROBLEMS_FILE
         return export_model(

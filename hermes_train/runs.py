@@ -30,6 +30,10 @@ STAGES = ("prepare", "filter", "pack", "sft", "hybrid", "dpo", "evaluate", "expo
 """The stages of a run, in order."""
 
 
+class RunFailedError(RuntimeError):
+    """A run that cannot go on for a reason that its message tells; the command line shows it without a traceback."""
+
+
 class StageState(StrEnum):
     """Where a stage stands."""
 

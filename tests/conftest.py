@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -89,3 +90,14 @@ def runs(packed_runs: Path, tmp_path: Path) -> Path:
     """A copy of it for a test that trains."""
     shutil.copytree(packed_runs, tmp_path / "runs")
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, hermes_train: Command, smoke: Path) -> Path:
+    """The folder of a whole smoke run, made without interruption. Tests must not change it."""
+    runs = tmp_path_factory.mktemp("finished")
+    started = time.perf_counter()
+    done = hermes_train("run", smoke, "--runs", runs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (runs / "seconds.txt").write_text(str(time.perf_counter() - started))
+    return runs / "smoke"

@@ -183,3 +183,20 @@ def test_verify_refuses_a_folder_with_other_files(hermes_train, tmp_path):
 
     refused(done, "letter.txt")
     assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["letter.txt"]
+
+
+def test_a_disk_without_room_ends_in_one_clear_line_and_leaves_no_half_written_file(tmp_path):
+    (tmp_path / "rows.jsonl").write_text((json.dumps(ROW) + "\n") * 2000)
+    recipe = small_recipe(tmp_path, path=str(tmp_path / "rows.jsonl"))
+    # The largest file may have 64 KiB: writing the kept rows fails as it does on a full disk.
+    limited = 'ulimit -f 64; exec "$@"'
+    command = [sys.executable, "-m", "hermes_train", "filter", str(recipe), "--runs", str(tmp_path / "runs")]
+
+    done = subprocess.run(["bash", "-c", limited, "bash", *command], capture_output=True, text=True, cwd=ROOT)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "File too large; nothing that was finished is lost" in done.stderr.splitlines()[-1]
+    folder = tmp_path / "runs" / "mine" / "filter"
+    assert not (folder / "kept.jsonl").exists()
+    assert not (folder / "manifest.json").exists()

@@ -18,6 +18,7 @@ from data_filters.files import read_jsonl
 from data_filters.samples import Mode, Sample
 from hermes_train.evaluation.generate import generate
 from hermes_train.recipe.schema import EvaluateSection, ExportSection
+from hermes_train.runs import RunFailedError
 
 _CARD = Path(__file__).parent / "model_card.md.jinja"
 
@@ -35,7 +36,7 @@ class CardFacts:
     """By model (base, sft, hybrid, dpo), then by mode."""
 
 
-class ExportError(RuntimeError):
+class ExportError(RunFailedError):
     """The exported model is not the trained one."""
 
 

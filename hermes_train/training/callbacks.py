@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hermes_train.runs import RunFailedError
 from hermes_train.training.checkpoints import mark_complete
 from hermes_train.training.metrics import append_metrics, metrics_line
 from hermes_train.training.ranks import is_main, wait_for_all
@@ -27,7 +28,7 @@ StepTokens = Callable[[int], tuple[int, int]]
 """Takes a step, counted from 0; returns its (tokens, labelled tokens)."""
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(RunFailedError):
     """The loss is no number any more; going on would only spoil the weights."""
 
 

@@ -88,6 +88,17 @@ def test_the_page_opens_without_an_error_and_without_any_request(
     assert requests(browser) == [finished.as_uri()]
 
 
+def test_the_page_of_a_real_run_opens_without_an_error(browser: webdriver.Chrome, finished_run: Path) -> None:
+    page = finished_run / "report.html"
+
+    visit(browser, page)
+
+    assert browser.title == "smoke \u00b7 run report"
+    assert log(browser, "browser") == []
+    assert requests(browser) == [page.as_uri()]
+    assert "not done" not in browser.find_element("css selector", "header").text
+
+
 def test_the_browser_log_would_show_an_error(browser: webdriver.Chrome, tmp_path: Path) -> None:
     broken = tmp_path / "broken.html"
     broken.write_text("<script>throw new Error('seen')</script><img src='missing.png'>", encoding="utf-8")

@@ -37,7 +37,6 @@ def test_the_terminal_shows_each_model_in_each_mode(run_folder: Path) -> None:
         "0.8\u202f%",
         "68.4",
         "0.8\u202f%",
-        "120",
     ]
 
 

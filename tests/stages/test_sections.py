@@ -51,7 +51,10 @@ def test_a_changed_input_is_named_by_its_key_in_the_recipe():
 def test_a_source_file_that_changes_makes_the_filter_out_of_date(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"a": 1}\n')
-    recipe = load_recipe(SMOKE, ["data.sources.sums.synthetic=null", f"data.sources.sums.path={rows}", "data.sources.sums.faults=0"]).recipe
+    recipe = load_recipe(
+        SMOKE,
+        ["data.sources.sums.synthetic=null", f"data.sources.sums.path={rows}", "data.sources.sums.faults=0"],
+    ).recipe
     before = stage_inputs(recipe)["filter"]
     rows.write_text('{"a": 1}\n{"a": 2}\n')
 

@@ -17,7 +17,11 @@ def losses(hermes_train, smoke):
     """The losses of a stage at a precision on a number of ranks."""
 
     def train(runs, stage, precision, ranks, *more):
-        overrides = [part for section in ("sft", "hybrid", "dpo") for part in ("-o", f"{section}.precision={precision}")]
+        overrides = [
+            part
+            for section in ("sft", "hybrid", "dpo")
+            for part in ("-o", f"{section}.precision={precision}")
+        ]
         done = hermes_train(stage, smoke, "--runs", runs, *overrides, *more, ranks=ranks)
         assert done.returncode == 0, done.stdout + done.stderr
         return [line["loss"] for line in read_metrics(runs / "smoke" / stage / "metrics.jsonl")]

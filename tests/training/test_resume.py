@@ -43,14 +43,6 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.005)
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, hermes_train, smoke):
-    runs = tmp_path_factory.mktemp("unbroken")
-    done = hermes_train("run", smoke, "--runs", runs)
-    assert done.returncode == 0, done.stderr
-    return runs / "smoke"
-
-
 def losses(run, stage):
     return [(line["step"], line["loss"]) for line in read_metrics(run / stage / "metrics.jsonl")]
 
@@ -60,7 +52,9 @@ def rows(run, name):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_run_killed_in_the_middle_of_a_stage_ends_as_the_unbroken_one(stage, unbroken, tmp_path, smoke, hermes_train):
+def test_a_run_killed_in_the_middle_of_a_stage_ends_as_the_unbroken_one(
+    stage, finished_run, tmp_path, smoke, hermes_train
+):
     run = tmp_path / "smoke"
     folder = run / stage
     if stage == "evaluate":
@@ -68,7 +62,10 @@ def test_a_run_killed_in_the_middle_of_a_stage_ends_as_the_unbroken_one(stage, u
     process = start(smoke, tmp_path)
     if stage in ("sft", "hybrid", "dpo"):
         # After the first checkpoint and a few steps more: those steps must come again, and only once.
-        wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) >= {"sft": 11, "hybrid": 5, "dpo": 5}[stage], process)
+        wait_for(
+            lambda: len(read_metrics(folder / "metrics.jsonl")) >= {"sft": 11, "hybrid": 5, "dpo": 5}[stage],
+            process,
+        )
     else:
         wait_for((folder / "started.json").exists, process)
         time.sleep(random.uniform(0, 0.3))
@@ -79,34 +76,42 @@ def test_a_run_killed_in_the_middle_of_a_stage_ends_as_the_unbroken_one(stage, u
 
     assert done.returncode == 0, done.stdout + done.stderr
     for training in ("sft", "hybrid", "dpo"):
-        assert losses(run, training) == losses(unbroken, training)
+        assert losses(run, training) == losses(finished_run, training)
     for name in ("kept.jsonl", "rejected.jsonl"):
-        assert rows(run, name) == rows(unbroken, name)
+        assert rows(run, name) == rows(finished_run, name)
     exported = Path("export/model/model.safetensors")
-    assert (run / exported).read_bytes() == (unbroken / exported).read_bytes()
+    assert (run / exported).read_bytes() == (finished_run / exported).read_bytes()
 
 
-def test_a_finished_run_does_nothing_when_it_is_started_again(unbroken, hermes_train, smoke):
-    before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.safetensors")}
+def test_a_finished_run_does_nothing_when_it_is_started_again(finished_run, hermes_train, smoke):
+    before = {path: path.stat().st_mtime_ns for path in finished_run.rglob("*.safetensors")}
 
-    done = hermes_train("run", smoke, "--runs", unbroken.parent)
+    done = hermes_train("run", smoke, "--runs", finished_run.parent)
 
     assert done.returncode == 0
     assert [line.split()[1] for line in done.stdout.splitlines()[: len(STAGES)]] == ["done"] * len(STAGES)
-    assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.safetensors")} == before
+    assert {path: path.stat().st_mtime_ns for path in finished_run.rglob("*.safetensors")} == before
 
 
-def test_a_changed_setting_is_named_and_only_the_stages_after_it_run_again(unbroken, tmp_path, hermes_train, smoke):
-    shutil.copytree(unbroken, tmp_path / "smoke")
+def test_a_changed_setting_is_named_and_only_the_stages_after_it_run_again(
+    finished_run, tmp_path, hermes_train, smoke
+):
+    shutil.copytree(finished_run, tmp_path / "smoke")
 
     done = hermes_train("run", smoke, "--runs", tmp_path, "-o", "dpo.beta=0.2")
 
     standing = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.split()[0] in STAGES)
-    assert [stage for stage in STAGES if standing[stage] == "done"] == ["prepare", "filter", "pack", "sft", "hybrid"]
+    assert [stage for stage in STAGES if standing[stage] == "done"] == [
+        "prepare",
+        "filter",
+        "pack",
+        "sft",
+        "hybrid",
+    ]
     assert standing["dpo"] == "out of date: recipe.dpo.beta changed"
 
 
-def test_a_checkpoint_that_was_cut_off_is_not_resumed_from(unbroken, tmp_path, smoke, hermes_train):
+def test_a_checkpoint_that_was_cut_off_is_not_resumed_from(finished_run, tmp_path, smoke, hermes_train):
     run = tmp_path / "smoke"
     process = start(smoke, tmp_path)
     wait_for(lambda: len(read_metrics(run / "sft" / "metrics.jsonl")) >= 18, process)
@@ -118,7 +123,7 @@ def test_a_checkpoint_that_was_cut_off_is_not_resumed_from(unbroken, tmp_path, s
     done = hermes_train("run", smoke, "--runs", tmp_path, "--until", "sft")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert losses(run, "sft") == losses(unbroken, "sft")
+    assert losses(run, "sft") == losses(finished_run, "sft")
 
 
 def test_a_line_of_metrics_that_a_kill_cut_short_is_left_out(tmp_path):

@@ -46,5 +46,7 @@ def test_equal_arguments_give_equal_rows_and_another_seed_gives_others():
 
 
 def test_an_unknown_kind_is_answered_with_the_kinds():
-    with pytest.raises(UserError, match="unknown kind of synthetic rows 'chess'; the kinds are constraints, legs"):
+    with pytest.raises(
+        UserError, match="unknown kind of synthetic rows 'chess'; the kinds are constraints, legs"
+    ):
         next(rows("chess", 1, 0, None, 0.0))
