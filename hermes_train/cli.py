@@ -179,7 +179,7 @@ def _quiet_libraries() -> None:
 
 
 def main() -> None:
-    """Run the command line. What the user can mend ends in one clear line: wrong use with code 2, a failed run with 1."""
+    """Run the command line. What the user can mend ends in one line: wrong use with code 2, a failed run with 1."""
     try:
         app()
     except UserError as error:

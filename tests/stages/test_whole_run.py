@@ -73,7 +73,7 @@ def test_each_model_is_scored_in_both_modes(finished_run):
         scores = json.loads((finished_run / "evaluate" / model / "scores.json").read_text())["modes"]
         assert set(scores) == {"think", "direct"}
         for mode in Mode:
-            answers = [row for row in read_jsonl(finished_run / "evaluate" / model / "answers.jsonl")]
+            answers = list(read_jsonl(finished_run / "evaluate" / model / "answers.jsonl"))
             assert sum(row["mode"] == mode for row in answers) == scores[mode]["problems"] == 4
 
 
