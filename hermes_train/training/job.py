@@ -62,6 +62,7 @@ def train_on_packs(job: TrainingJob, section: TrainingSection) -> dict[str, Any]
     tokenizer = load_tokenizer(job.origin)
     data = PackedData(job.data, tokenizer.pad_token_id)
     arguments = SFTConfig(**_common(job, section), **sft_arguments())
+    _join(arguments)
     trainer = PackTrainer(
         model=load_for_training(job.origin, job.model.attention, section.gradient_checkpointing),
         args=arguments,
@@ -82,6 +83,7 @@ def train_on_pairs(job: TrainingJob, section: DpoSection) -> dict[str, Any]:
     # From disk, so that all ranks share the cache of reference log-probabilities that the trainer lays beside it.
     pairs = Dataset.load_from_disk(str(job.data))
     arguments = DPOConfig(**_common(job, section), **dpo_arguments(section, ranks.use_cpu()))
+    _join(arguments)
     trainer = PairTrainer(
         model=load_for_training(job.origin, job.model.attention, section.gradient_checkpointing),
         args=arguments,
@@ -97,6 +99,11 @@ def _common(job: TrainingJob, section: TrainingSection) -> dict[str, Any]:
     return common_arguments(
         section, job.parallel, job.wandb, job.folder, job.seed, ranks.world_size(), on_cpu
     )
+
+
+def _join(arguments: SFTConfig | DPOConfig) -> None:
+    if arguments.deepspeed:
+        ranks.join_deepspeed()
 
 
 def _pair_tokens(pairs: Dataset, seed: int, global_batch: int) -> StepTokens:

@@ -29,6 +29,18 @@ def wait_for_all() -> None:
         torch.distributed.barrier()
 
 
+def join_deepspeed() -> None:
+    """Show DeepSpeed the process group of the ranks.
+
+    On GPUs the Trainer starts the group through DeepSpeed; on CPUs it starts a plain one, and DeepSpeed, which has not
+    seen it, takes each rank for a world of its own.
+    """
+    if world_size() > 1 and not torch.cuda.is_available():
+        from deepspeed import comm
+
+        comm.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+
+
 def use_cpu() -> bool:
     """Say whether training runs on CPU, for want of a GPU; tells DeepSpeed, which must know before its import."""
     if torch.cuda.is_available():
