@@ -170,7 +170,7 @@ def _pipeline(recipe: Path, runs: Path, override: list[str] | None) -> Pipeline:
 
 
 def _quiet_libraries() -> None:
-    """Keep other libraries' bars and notices out of the run's output, and DeepSpeed from looking for a GPU in vain."""
+    """Keep other libraries' bars and notices out of the run's output."""
     os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

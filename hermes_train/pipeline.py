@@ -106,6 +106,7 @@ class Pipeline:
         from hermes_train.training import ranks
 
         self._require(stage)
+        ranks.use_cpu()
         folder = self.run_folder.stage(stage)
         inputs = self.inputs[stage]
         started = time.perf_counter()
@@ -244,6 +245,9 @@ class Pipeline:
         folder = self.run_folder.stage(f"evaluate/{model}")
         inputs: Inputs = self.inputs[folder.stage]
         if folder.standing(inputs).state is not StageState.DONE:
+            from hermes_train.training import ranks
+
+            ranks.use_cpu()
             from hermes_train.stages.evaluate import evaluate_model
             from hermes_train.stages.pack import document_maker
 
