@@ -139,7 +139,8 @@ class TrainingSection(Section):
     lora: LoraSection | None = None
     save_every: PositiveInt = 500
     """Steps between checkpoints."""
-    keep_checkpoints: PositiveInt = 2
+    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
+    """At least two: the older one stays until the newer is known to be whole."""
 
     @model_validator(mode="after")
     def _steps_fit(self) -> TrainingSection:

@@ -110,7 +110,11 @@ def test_a_changed_setting_is_named_and_only_the_stages_after_it_run_again(
 
     done = hermes_train("run", smoke, "--runs", tmp_path, "-o", "dpo.beta=0.2")
 
-    standing = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith(STAGES))
+    standing: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        # The lines of a stage's own progress come after the one that says where it stands.
+        if line.startswith(STAGES):
+            standing.setdefault(*line.split(maxsplit=1))
     assert [stage for stage in STAGES if standing[stage] == "done"] == [
         "prepare",
         "filter",
