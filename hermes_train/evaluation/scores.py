@@ -51,7 +51,7 @@ class ModeScore(msgspec.Struct, frozen=True):
     unclosed: float
     mean_tokens: float
     refusals: float
-    kinds: dict[str, KindScore]
+    kinds: dict[str, KindScore] = {}
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:

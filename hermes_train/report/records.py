@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from data_filters.samples import Mode, Outcome
+from hermes_train.evaluation.scores import ModeScore
 
 Figures = TypeVar("Figures")
 
@@ -120,34 +121,12 @@ class StepMetrics(msgspec.Struct, frozen=True):
     reward_accuracy: float | None = None
 
 
-class KindScore(msgspec.Struct, frozen=True):
-    """How many problems of one kind were solved."""
-
-    problems: int
-    correct: int
-
-
-class ModeScores(msgspec.Struct, frozen=True):
-    """One model's scores in one mode. Shares lie between 0 and 1; low and high bound the 95 % interval."""
-
-    problems: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
-    asked_form: float
-    unclosed: float
-    mean_tokens: float
-    refusals: float
-    kinds: dict[str, KindScore] = {}
-
-
 class Scores(msgspec.Struct, frozen=True):
     """`evaluate/<model>/scores.json`."""
 
     model: str
     seconds: float
-    modes: dict[Mode, ModeScores]
+    modes: dict[Mode, ModeScore]
 
 
 class AnswerVerdict(msgspec.Struct, frozen=True):

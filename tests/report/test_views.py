@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from data_filters.figures import FaultFigures, FilterFigures, SourceFunnel
 from data_filters.samples import Mode, Outcome
+from hermes_train.evaluation.scores import ModeScore
 from hermes_train.report.load import Progress, Run, load_run
-from hermes_train.report.records import ExportFigures, ModeScores
+from hermes_train.report.records import ExportFigures
 from hermes_train.report.views.answers import ThoughtEnd, answers_view, shortened, take_apart
 from hermes_train.report.views.export import export_view
 from hermes_train.report.views.funnel import funnel_view
@@ -49,7 +50,7 @@ def test_the_times_of_the_stages_add_up(run: Run) -> None:
     assert [stage.name for stage in overview(run).stages][:3] == ["prepare", "filter", "pack"]
 
 
-def with_interval(score: ModeScores, low: float, high: float) -> ModeScores:
+def with_interval(score: ModeScore, low: float, high: float) -> ModeScore:
     return msgspec.structs.replace(score, low=low, high=high)
 
 

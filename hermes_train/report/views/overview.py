@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from data_filters.figures import FilterFigures
 from data_filters.samples import Mode
+from hermes_train.evaluation.scores import ModeScore
 from hermes_train.report.charts import Part, level, stacked_bar
 from hermes_train.report.load import Progress, Run
 from hermes_train.report.notation import NOTHING, count, duration, moment, part_of, percent
-from hermes_train.report.records import ModeScores, PackFigures
+from hermes_train.report.records import PackFigures
 from hermes_train.runs import STAGES
 
 
@@ -133,7 +134,7 @@ def _headlines(run: Run) -> tuple[Headline, ...]:
     )
 
 
-def _compared(run: Run, name: str, mode: Mode, pick: Callable[[ModeScores], float]) -> Headline:
+def _compared(run: Run, name: str, mode: Mode, pick: Callable[[ModeScore], float]) -> Headline:
     """Set the last model that was evaluated against the base."""
     having = {model: pick(scores.modes[mode]) for model, scores in run.scores.items() if mode in scores.modes}
     if not having:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from data_filters.samples import Mode
+from hermes_train.evaluation.scores import KindScore, ModeScore
 from hermes_train.report.charts import Interval, whiskers
 from hermes_train.report.notation import NOTHING, count, decimal, part_of, percent, percent_range
-from hermes_train.report.records import MODELS, KindScore, ModeScores, Scores
+from hermes_train.report.records import MODELS, Scores
 
 HEAT_STEPS = 10
 
@@ -83,11 +84,11 @@ def score_rows(scores: Mapping[str, Scores]) -> tuple[ScoreRow, ...]:
     return tuple(rows)
 
 
-def _in_mode(scores: Mapping[str, Scores], mode: Mode) -> dict[str, ModeScores]:
+def _in_mode(scores: Mapping[str, Scores], mode: Mode) -> dict[str, ModeScore]:
     return {model: score.modes[mode] for model, score in scores.items() if mode in score.modes}
 
 
-def _row(model: str, mode: Mode, score: ModeScores, is_last: bool) -> ScoreRow:
+def _row(model: str, mode: Mode, score: ModeScore, is_last: bool) -> ScoreRow:
     return ScoreRow(
         model=model,
         mode=mode,
@@ -102,7 +103,7 @@ def _row(model: str, mode: Mode, score: ModeScores, is_last: bool) -> ScoreRow:
     )
 
 
-def _chart(mode: Mode, found: Mapping[str, ModeScores]) -> Markup:
+def _chart(mode: Mode, found: Mapping[str, ModeScore]) -> Markup:
     rows = [
         (model, Interval(score.accuracy, score.low, score.high) if (score := found.get(model)) else None)
         for model in MODELS
@@ -111,7 +112,7 @@ def _chart(mode: Mode, found: Mapping[str, ModeScores]) -> Markup:
     return Markup(whiskers(rows, mode.value, f"Accuracy in {mode.value} mode with its 95 % interval: {told}"))
 
 
-def _finding(mode: Mode, found: Mapping[str, ModeScores]) -> str:
+def _finding(mode: Mode, found: Mapping[str, ModeScore]) -> str:
     """Say in one sentence what training did in this mode, and whether the intervals bear it out."""
     how = "When it thinks" if mode is Mode.THINK else "When it answers at once"
     last_name, last = list(found.items())[-1]
