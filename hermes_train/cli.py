@@ -151,9 +151,10 @@ def chat(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in an answer.")] = 512,
 ) -> None:
     """Talk to a model in the terminal; an empty line or Ctrl-D ends it."""
+    # First, since libraries read these settings when they are imported.
+    _quiet_libraries()
     from hermes_train.chat.terminal import talk
 
-    _quiet_libraries()
     talk(model, think, max_new_tokens)
 
 
@@ -161,6 +162,7 @@ def _pipeline(recipe: Path, runs: Path, override: list[str] | None) -> Pipeline:
     from hermes_train.recipe.load import load_recipe
 
     loaded = load_recipe(recipe, override or [])
+    # First, since libraries read these settings when they are imported.
     _quiet_libraries()
     from rich.console import Console
 
