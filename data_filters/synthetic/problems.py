@@ -232,17 +232,6 @@ _CITIES = (
     "Accra",
 )
 _JOBS = ("nurse", "pilot", "cook", "teacher", "farmer", "painter", "doctor", "driver")
-_RECORD_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "name": {"type": "string"},
-        "age": {"type": "integer"},
-        "city": {"type": "string"},
-        "job": {"type": "string"},
-    },
-    "required": ["name", "age"],
-    "additionalProperties": False,
-}
 
 
 def records(count: int, seed: int) -> Iterator[Problem]:
@@ -258,7 +247,12 @@ def records(count: int, seed: int) -> Iterator[Problem]:
         )
         record = {"name": name, "age": age, key: value}
         properties = {field_name: {"const": field_value} for field_name, field_value in record.items()}
-        schema = {**_RECORD_SCHEMA, "properties": properties, "required": list(record)}
+        schema = {
+            "type": "object",
+            "properties": properties,
+            "required": list(record),
+            "additionalProperties": False,
+        }
         content = json.dumps(record)
         yield Problem(
             kind="records",

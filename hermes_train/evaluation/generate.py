@@ -11,11 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 @dataclass(frozen=True)
 class Answer:
-    """One generated text: tags kept, end-of-turn token left out. `finished` is False when the budget ended it."""
+    """One generated text, its tags kept and its end-of-turn token left out."""
 
     text: str
     tokens: int
-    finished: bool
 
 
 @torch.inference_mode()
@@ -74,5 +73,4 @@ def _until_end(row: torch.Tensor, ends: torch.Tensor) -> list[int]:
 
 
 def _decode(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> Answer:
-    finished = bool(ids) and tokenizer.convert_ids_to_tokens(ids[-1]) in tokenizer.all_special_tokens
-    return Answer(tokenizer.decode(ids, skip_special_tokens=True), len(ids), finished)
+    return Answer(tokenizer.decode(ids, skip_special_tokens=True), len(ids))
