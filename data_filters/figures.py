@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
-from data_filters.samples import Outcome, Sample, Verdict
+from data_filters.formats import LABEL
+from data_filters.samples import TASK, Outcome, Sample, Verdict
 
 EXAMPLES_PER_REASON = 3
+DISPUTES_SHOWN = 20
 _EXAMPLE_CHARACTERS = 600
 
 
@@ -29,6 +31,25 @@ class FaultFigures(msgspec.Struct):
     planted: int = 0
     caught: int = 0
     caught_by: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class LabelFigures(msgspec.Struct):
+    """The rows of one source that bring a label, by what the verdict says of them."""
+
+    right: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rows labelled right, by outcome."""
+    wrong: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rows labelled wrong, by outcome."""
+
+    @property
+    def agreeing(self) -> int:
+        """Rows whose verdict says what the label says."""
+        return self.right.get(Outcome.VERIFIED, 0) + self.wrong.get(Outcome.REFUTED, 0)
+
+    @property
+    def opposed(self) -> int:
+        """Rows whose verdict says the opposite; the others are undecided."""
+        return self.right.get(Outcome.REFUTED, 0) + self.wrong.get(Outcome.VERIFIED, 0)
 
 
 class RejectedExample(msgspec.Struct):
@@ -55,6 +76,16 @@ class FilterFigures(msgspec.Struct):
     """Of those, the rejected ones by reason: false alarms, unless the maker of rows is wrong."""
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
     """Seconds of work by check, summed over the workers."""
+    checks: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Rows by check and by what it found."""
+    kinds: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    """Rows by kind of task and by the verdict's outcome."""
+    rules: dict[str, int] = msgspec.field(default_factory=dict)
+    """Verified rows by the rule that their task's check accepted them under."""
+    labels: dict[str, LabelFigures] = msgspec.field(default_factory=dict)
+    """Labels against verdicts, by source."""
+    label_disputes: list[RejectedExample] = msgspec.field(default_factory=list)
+    """The first few rows whose verdict says the opposite of their label."""
     examples: dict[str, list[RejectedExample]] = msgspec.field(default_factory=dict)
     """The first few rejected rows of each reason."""
 
@@ -79,6 +110,10 @@ class FilterFigures(msgspec.Struct):
         self.read += 1
         funnel.read += 1
         self._add_fault(kept, verdict.reason, sample, is_synthetic)
+        self._add_checks(verdict)
+        if sample is not None:
+            self._add_task(sample, verdict)
+            self._add_label(source, sample, verdict)
         if kept:
             self.kept += 1
             funnel.kept += 1
@@ -102,6 +137,28 @@ class FilterFigures(msgspec.Struct):
             self.clean_read += 1
             if not kept:
                 _count(self.clean_rejected, reason)
+
+    def _add_checks(self, verdict: Verdict) -> None:
+        for check in verdict.checks:
+            _count(self.checks.setdefault(check.name, {}), check.outcome)
+
+    def _add_task(self, sample: Sample, verdict: Verdict) -> None:
+        kind = "none" if sample.task is None else str(type(sample.task).__struct_config__.tag)
+        _count(self.kinds.setdefault(kind, {}), verdict.outcome)
+        if verdict.outcome == Outcome.VERIFIED:
+            for check in verdict.checks:
+                if check.name == TASK:
+                    _count(self.rules, check.reason)
+
+    def _add_label(self, source: str, sample: Sample, verdict: Verdict) -> None:
+        label = sample.meta.get(LABEL)
+        if not isinstance(label, bool):
+            return
+        found = self.labels.setdefault(source, LabelFigures())
+        _count(found.right if label else found.wrong, verdict.outcome)
+        opposite = Outcome.REFUTED if label else Outcome.VERIFIED
+        if verdict.outcome == opposite and len(self.label_disputes) < DISPUTES_SHOWN:
+            self.label_disputes.append(_example(source, verdict, sample, ""))
 
 
 def _count(counts: dict[str, int], reason: str) -> None:

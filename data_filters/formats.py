@@ -25,6 +25,9 @@ from data_filters.settings import RowFormat, Source
 OPENING_TAG = "<think>"
 CLOSING_TAG = "</think>"
 
+LABEL = "label"
+"""The key of a sample's meta that holds what its source says of the answer: true for a right one."""
+
 Row = dict[str, Any]
 
 _ROLES: dict[str, Role] = {
@@ -76,7 +79,7 @@ def parse_row(row: object, source: Source, number: int) -> Sample:
         messages=messages,
         tools=_read_tools(row.get("tools")),
         task=_read_task(row, source, layout),
-        meta=_read_meta(row, layout),
+        meta=_read_meta(row, layout) | _read_label(row, source),
     )
     # A worked solution is a thought only by our reading, so that a gsm8k row serves both modes.
     return _in_mode(sample, source, strip=source.strip_reasoning or layout == "gsm8k")
@@ -333,6 +336,18 @@ def _read_task(row: Row, source: Source, layout: RowFormat) -> Task | None:
 def _read_meta(row: Row, layout: RowFormat) -> Row:
     meta = row.get("meta")
     return dict(meta) if layout == "openai" and isinstance(meta, dict) else {}
+
+
+def _read_label(row: Row, source: Source) -> Row:
+    """The row's own word on its answer, for the table of agreement. Raises RowError `label_not_boolean`."""
+    if source.label_field is None:
+        return {}
+    label = row.get(source.label_field)
+    if not isinstance(label, bool):
+        raise RowError(
+            "label_not_boolean", f"{source.label_field} is true or false; here it is {_kind_of(label)}"
+        )
+    return {LABEL: label}
 
 
 def _first_text(row: Row, names: tuple[str, ...]) -> str:

@@ -155,6 +155,10 @@ class Sample(msgspec.Struct):
         return Mode.DIRECT if self.answer.reasoning is None else Mode.THINK
 
 
+TASK = "task"
+"""The name of the check that holds an answer against its task; it decides what is verified."""
+
+
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one check found. `reason` is a stable slug; `detail` is for people and may change."""
 

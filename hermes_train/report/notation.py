@@ -88,6 +88,17 @@ def duration(seconds: float | None) -> str:
     return f"{days}{NARROW_SPACE}d {hours}{NARROW_SPACE}h"
 
 
+def brief(seconds: float | None) -> str:
+    """Return a short time in the unit that suits it: 14 µs, 2.3 ms, 1.2 s."""
+    if seconds is None:
+        return NOTHING
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms")):
+        if seconds < limit:
+            value = seconds * factor
+            return f"{value:.{1 if value < 10 else 0}f} {unit}"
+    return f"{seconds:.1f} s"
+
+
 def size(number_of_bytes: int) -> str:
     """Return bytes in decimal units: 270 MB."""
     if number_of_bytes < 1000:

@@ -12,10 +12,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from data_filters.files import read_jsonl, write_jsonl
-from data_filters.samples import Mode, Sample
+from data_filters.samples import TASK, Mode, Sample
 from data_filters.settings import VerifySettings
 from data_filters.verifiers.refusals import find_refusal
-from data_filters.verify import ANSWER_FORM, TASK, THINK_FORM, verify_text
+from data_filters.verify import ANSWER_FORM, THINK_FORM, verify_text
 from hermes_train.chat.template import THINK_CLOSE, THINK_OPEN
 from hermes_train.evaluation.generate import Answer, generate
 from hermes_train.evaluation.scores import Judged, is_verified, score

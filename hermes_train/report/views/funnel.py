@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from data_filters.figures import FaultFigures, FilterFigures, RejectedExample, SourceFunnel
 from hermes_train.report.charts import Part, stacked_bar
-from hermes_train.report.notation import count, duration, part_of, percent
+from hermes_train.report.notation import count, part_of, percent
+from hermes_train.report.views.agreement import AgreementView, agreement_view
 
 REASON_TONES = 8
 """Reasons with a colour of their own; rarer ones share the last."""
@@ -61,7 +62,7 @@ class FunnelView:
     reasons: tuple[Reason, ...]
     faults: tuple[FaultView, ...]
     examples: tuple[tuple[str, tuple[RejectedExample, ...]], ...]
-    checks: tuple[tuple[str, str], ...]
+    agreement: AgreementView
 
 
 def funnel_view(figures: FilterFigures) -> FunnelView:
@@ -69,7 +70,6 @@ def funnel_view(figures: FilterFigures) -> FunnelView:
     total = _sum(tuple(figures.sources.values()))
     tones = _tones(total)
     most_planted = max((fault.planted for fault in figures.faults.values()), default=0)
-    slowest = sorted(figures.seconds.items(), key=lambda check: -check[1])
     return FunnelView(
         findings=_findings(figures, total),
         sources=tuple(_source(name, source, tones) for name, source in figures.sources.items()),
@@ -79,7 +79,7 @@ def funnel_view(figures: FilterFigures) -> FunnelView:
         ),
         faults=tuple(_fault(name, fault, most_planted) for name, fault in figures.faults.items()),
         examples=tuple((reason, tuple(rows)) for reason, rows in figures.examples.items() if rows),
-        checks=tuple((name, duration(seconds)) for name, seconds in slowest),
+        agreement=agreement_view(figures),
     )
 
 
