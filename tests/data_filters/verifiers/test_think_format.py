@@ -1,10 +1,12 @@
 """A thought opens first, closes once, is not empty, and leaves no tag in the answer."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_filters.samples import Message, Mode, Outcome, Sample
 from data_filters.settings import ThinkSettings
-from data_filters.verifiers.think_format import check, check_text, repeated_share
+from data_filters.verifiers.think_format import check, check_text
 
 SETTINGS = ThinkSettings()
 
@@ -63,14 +65,73 @@ def test_a_tool_call_needs_no_answer_beside_it() -> None:
     assert check(calling, SETTINGS).outcome == Outcome.VERIFIED
 
 
-def test_a_short_thought_and_a_thought_in_circles_are_refused_where_the_settings_say_so() -> None:
-    circles = "and so we go on and on and on " * 20
+def test_a_short_thought_and_a_thought_with_many_repeats_are_refused_where_the_settings_say_so() -> None:
+    repeats = "".join(f"And now we look at it in one more way, number {n}. " for n in range(20))
 
     assert check(sample("b", "hm"), ThinkSettings(min_characters=3)).reason == "think_empty"
-    assert check(sample("b", circles), ThinkSettings(max_repeated_ngram_share=0.5)).reason == "think_repeats"
-    assert check(sample("b", circles), SETTINGS).reason == "think_ok"
+    assert check(sample("b", repeats), ThinkSettings(max_repeated_ngram_share=0.1)).reason == "think_repeats"
+    assert check(sample("b", repeats), SETTINGS).reason == "think_ok"
 
 
-def test_the_repeated_share_of_distinct_words_is_nothing() -> None:
-    assert repeated_share(" ".join(map(str, range(100)))) == 0
-    assert repeated_share("few words") == 0
+def test_a_thought_in_circles_is_refused_unless_the_settings_allow_it() -> None:
+    circles = sample("b", "and so we go on and on and on " * 20)
+
+    found = check(circles, SETTINGS)
+
+    assert (found.outcome, found.reason) == (Outcome.REFUTED, "think_loops")
+    assert "20 times" in found.detail
+    assert check(circles, ThinkSettings(max_repeats_in_a_row=None)).reason == "think_ok"
+    assert check(circles, ThinkSettings(max_repeats_in_a_row=20)).reason == "think_ok"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>a<|im_end|>b</think>c",
+        "<think>a</think>b<|eot_id|>c",
+        "<think>a</think>b<|im_end|>",
+        "<think>a</think>b<end_of_turn>",
+        "<think>a</think><|endoftext|>",
+    ],
+)
+def test_a_token_that_ends_the_turn_stands_in_no_text(text: str) -> None:
+    found = check_text(text, Mode.THINK, SETTINGS)
+
+    assert (found.outcome, found.reason) == (Outcome.REFUTED, "think_end_token_in_text")
+
+
+def test_what_follows_an_end_token_is_told() -> None:
+    found = check_text("yes<|im_end|>\n<|im_start|>user", Mode.DIRECT, SETTINGS)
+
+    assert (found.reason, "<|im_start|>user" in found.detail) == ("think_end_token_in_text", True)
+    assert check_text("a <b> | c </s>", Mode.DIRECT, SETTINGS).reason == "think_ok"
+
+
+def test_a_thought_over_its_budget_is_refused_with_the_count() -> None:
+    thought = sample("b", "one two three")
+
+    assert check(thought, ThinkSettings(max_words=2)).detail == "the thought has 3 words; at most 2"
+    assert check(thought, ThinkSettings(max_characters=12)).reason == "think_over_budget"
+    assert check(thought, ThinkSettings(max_words=3, max_characters=13)).reason == "think_ok"
+
+
+def test_a_thought_in_another_language_than_its_prompt_is_refused_where_the_settings_say_so() -> None:
+    prompt = (
+        "What is the price of both tickets together if the first one costs seven and the other one is " * 3
+    )
+    thought = (
+        "Zuerst addieren wir die Preise der beiden Karten und dann haben wir auch schon das Ergebnis. " * 3
+    )
+    foreign = Sample("1", "test", [Message("user", prompt), Message("assistant", "b", thought)])
+
+    assert check(foreign, ThinkSettings(language="prompt")).reason == "think_other_language"
+    assert check(foreign, ThinkSettings(language="en")).reason == "think_other_language"
+    assert check(foreign, ThinkSettings(language="de")).reason == "think_ok"
+    assert check(foreign, SETTINGS).reason == "think_ok"
+    raw = check_text(f"<think>{thought}</think>b", Mode.THINK, ThinkSettings(language="prompt"), prompt)
+    assert raw.reason == "think_other_language"
+
+
+@given(st.text(alphabet="<think>/ a\n|im_end", max_size=80), st.sampled_from(Mode))
+def test_any_text_is_judged_without_an_error(text: str, mode: Mode) -> None:
+    assert check_text(text, mode, SETTINGS).outcome in (Outcome.VERIFIED, Outcome.REFUTED)
