@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_MAX_DEPTH = 30
+MAX_NESTING = 30
 _MAX_DIGITS = 300
 _LARGE_POWER = re.compile(r"(?:\^|\*\*)\s*[{(]?\s*[-+]?\d{4,}")
 _TOWER = re.compile(r"(?:\^|\*\*)\s*[{(]?\s*\d+\s*(?:\^|\*\*)")
@@ -18,8 +18,8 @@ def size_problem(text: str) -> str | None:
     """Why `text` would take a computer algebra system too long; None when it looks harmless."""
     if _DIGIT_RUN.search(text):
         return f"a number has {_MAX_DIGITS} digits or more"
-    if _depth(text) > _MAX_DEPTH:
-        return f"brackets are nested deeper than {_MAX_DEPTH}"
+    if is_nested_too_deep(text) or max(text.count("\\sqrt"), text.count("\\frac")) > MAX_NESTING:
+        return f"brackets, roots or fractions are nested deeper than {MAX_NESTING}"
     for pattern, what in (
         (_LARGE_POWER, "an exponent has four digits or more"),
         (_TOWER, "powers are stacked"),
@@ -32,12 +32,16 @@ def size_problem(text: str) -> str | None:
     return None
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
+def is_nested_too_deep(text: str) -> bool:
+    """Whether brackets of any kind are open in more than MAX_NESTING levels at once."""
+    if sum(map(text.count, "({[")) <= MAX_NESTING:
+        return False
+    depth = 0
     for character in text:
         if character in "({[":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > MAX_NESTING:
+                return True
         elif character in ")}]":
-            depth -= 1
-    return max(deepest, text.count("\\sqrt"), text.count("\\frac"))
+            depth = max(depth - 1, 0)
+    return False

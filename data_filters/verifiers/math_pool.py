@@ -1,47 +1,59 @@
-"""A math-verify process beside this one that is killed when it takes too long.
+"""A process beside this one that compares formulas and is killed when it takes too long.
 
-A thread cannot be killed, and math-verify's own alarm neither works outside the main thread nor tells a
-timeout from a wrong answer. A plain child process, in place of a process pool, also starts from daemonic
-workers and from processes that hold a GPU or threads.
+A thread cannot be killed, and math-verify's own alarm neither works outside the main thread nor tells a timeout from a
+wrong answer. A plain child process, in place of a process pool, also starts from daemonic workers and from processes
+that hold a GPU or threads. What it does is told in `math_worker`.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
+import contextlib
 import os
 import selectors
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-_WORKER_FILE = Path(__file__).with_name("math_worker.py")
+import msgspec
+
+from data_filters.verifiers.exact_values import Agreement
+
+_MODULE = "data_filters.verifiers.math_worker"
+_IMPORT_FOLDER = str(Path(__file__).parents[2])
 _START_SECONDS = 120.0
+_GRACE_SECONDS = 5.0
+"""The process kills what takes too long by itself; past this it is taken for stuck and killed as well."""
 
 
-class Comparison(StrEnum):
-    """What became of one symbolic comparison."""
+class WorkerResult(StrEnum):
+    """What became of one comparison."""
 
-    EQUAL = "equal"
-    DIFFERENT = "different"
-    GOLD_UNREADABLE = "gold_unreadable"
+    COMPARED = "compared"
     TIMEOUT = "timeout"
+    MEMORY = "memory"
     CRASHED = "crashed"
 
 
-@dataclass(frozen=True)
-class ComparisonResult:
-    """The end of a comparison, and what went wrong, if anything."""
+class Views(msgspec.Struct, frozen=True):
+    """The end of a comparison: what the two comparators say, or what went wrong."""
 
-    comparison: Comparison
-    detail: str = ""
+    result: WorkerResult
+    problem: str = ""
+    library: bool | None = None
+    """Whether math-verify takes the answer for the reference; None where it cannot read one of them."""
+    reversed: bool | None = None
+    """The same with the two exchanged."""
+    unreadable: str = ""
+    """Which of the two math-verify cannot read: "gold" or "given"."""
+    numeric: Agreement = Agreement.UNDECIDED
+    """How the values of both compare at a few points, where both can be evaluated."""
 
 
 class MathWorker:
-    """One math-verify process, started at the first question and again after each kill.
+    """One comparing process, started at the first question and again after it is gone.
 
     Threads may share it: they wait for each other.
     """
@@ -49,41 +61,62 @@ class MathWorker:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._decoder = msgspec.json.Decoder(Views)
 
-    def compare(self, gold: str, candidate: str, seconds: float) -> ComparisonResult:
-        """Compare two LaTeX texts; after `seconds` the process is killed and the result is a timeout."""
-        question = json.dumps({"gold": gold, "candidate": candidate, "seconds": seconds}).encode() + b"\n"
+    def compare(self, gold: str, given: str, seconds: float, with_library: bool = True) -> Views:
+        """Compare two normalised texts; what takes more than `seconds` is killed and the result is a timeout.
+
+        Without the library only our own evaluation is asked, which has limits of its own.
+        Raises RuntimeError where the process cannot be started at all.
+        """
+        question = {
+            "gold": _encodable(gold),
+            "given": _encodable(given),
+            "with_library": with_library,
+            "seconds": seconds,
+        }
         with self._lock:
-            process = self._started()
-            try:
-                reply = self._ask(process, question, seconds)
-            except BrokenPipeError:
-                reply = b""
-            except TimeoutError:
-                self._kill()
-                return ComparisonResult(Comparison.TIMEOUT, f"no result in {seconds:g} s")
-            if not reply.endswith(b"\n"):
-                self._kill()
-                return ComparisonResult(
-                    Comparison.CRASHED, "the math process ended in the middle of a comparison"
-                )
-        return _read_reply(reply)
+            line = msgspec.json.encode(question) + b"\n"
+            # The process passes questions on and compares nothing: when it ends, the question is not the cause.
+            reply = self._reply(line, seconds) or self._reply(line, seconds)
+        if reply is None:
+            return Views(WorkerResult.CRASHED, "the math process ended in the middle of a comparison")
+        return self._decoder.decode(reply)
+
+    def start(self) -> None:
+        """Start the process now, where the time it takes is not counted. Raises RuntimeError."""
+        with self._lock:
+            self._started()
 
     def close(self) -> None:
         """End the process, if there is one; the next question starts another."""
         with self._lock:
             self._kill()
 
+    def _reply(self, question: bytes, seconds: float) -> bytes | None:
+        """The reply to a question; None where the process is gone or stuck, which ends it."""
+        process = self._started()
+        try:
+            reply = self._ask(process, question, seconds + _GRACE_SECONDS)
+        except (BrokenPipeError, TimeoutError):
+            reply = b""
+        if reply.endswith(b"\n"):
+            return reply
+        self._kill()
+        return None
+
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._kill()
-            # -P: the worker's folder holds a module called math, which must not hide the standard one.
+            search_path = os.pathsep.join(filter(None, (_IMPORT_FOLDER, os.environ.get("PYTHONPATH"))))
+            # -P: what lies in the current folder must not hide a module of the worker's.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_WORKER_FILE)],
+                [sys.executable, "-P", "-m", _MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
+                env=os.environ | {"PYTHONPATH": search_path},
             )
             self._await_start(self._process)
         return self._process
@@ -97,7 +130,7 @@ class MathWorker:
         if not started:
             self._kill()
             raise RuntimeError(
-                f"the math process does not start; run `{sys.executable} -P {_WORKER_FILE}` to see why"
+                f"the math process does not start; run `{sys.executable} -P -m {_MODULE}` to see why"
             )
 
     def _ask(self, process: subprocess.Popen[bytes], question: bytes, seconds: float) -> bytes:
@@ -121,20 +154,18 @@ class MathWorker:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
-        process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        # Its children are killed by the kernel when it ends, and end by themselves when their pipes do.
+        process.kill()
+        process.wait()
 
 
-def _read_reply(reply: bytes) -> ComparisonResult:
-    value = json.loads(reply)
-    if value["problem"]:
-        return ComparisonResult(Comparison.CRASHED, value["problem"])
-    if value["equal"] is None:
-        return ComparisonResult(Comparison.GOLD_UNREADABLE)
-    return ComparisonResult(Comparison.EQUAL if value["equal"] else Comparison.DIFFERENT)
+def _encodable(text: str) -> str:
+    """`text` with a replacement for lone surrogates, which no pipe carries."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 _workers: dict[int, MathWorker] = {}

@@ -36,14 +36,21 @@ def value(text: str) -> Fraction | None:
         ("\uff15", 5),
         (".5", Fraction(1, 2)),
         ("\\boxed{7}", 7),
+        ("2 1/2", Fraction(5, 2)),
+        ("\u00bd", Fraction(1, 2)),
+        ("10^{3}", None),
+        ("3.", 3),
+        ("5\\text{ m}^2", 5),
+        ("34\\text{ sq. units}", 34),
     ],
 )
-def test_a_plain_number_is_read_exactly(text: str, expected: Fraction | int) -> None:
+def test_a_plain_number_is_read_exactly(text: str, expected: Fraction | int | None) -> None:
     assert value(text) == expected
 
 
 @pytest.mark.parametrize(
-    "text", ["4t", "4x + 1", "600, 15", "12 or 13", "x", "", "1/0", "2^{10}", "1=2", "."]
+    "text",
+    ["4t", "4 t", "2ab", "2 abc", "4x + 1", "600, 15", "12 or 13", "x", "", "1/0", "2^{10}", "1=2", "."],
 )
 def test_what_is_no_plain_number_is_left_to_others(text: str) -> None:
     assert value(text) is None
@@ -71,6 +78,14 @@ def test_a_fraction_is_read_as_itself(number: Fraction) -> None:
         ("5 cm", "5 m", False),
         ("5 cm", "5", True),
         ("5 apples", "5 apple", True),
+        ("5 cm", "50 mm", True),
+        ("$1", "100 cents", True),
+        ("$1", "100 euros", False),
+        ("1/1000000000", "0.000000", False),
+        ("2/3", "0.666666", True),
+        ("2/3", "0.666667", True),
+        ("2/3", "0.666668", False),
+        ("0.1234567", "0.1234568", False),
     ],
 )
 def test_two_numbers_agree_by_policy(expected: str, given_text: str, agree: bool) -> None:
