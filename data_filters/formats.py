@@ -8,6 +8,7 @@ One example of each form:
     "Hello"]]} r1        {"problem": "2+2?", "generations": ["<think>Two and two.</think>4"], "answer": "4"}
     gsm8k     {"question": "2+2?", "answer": "2+2=<<2+2=4>>4\\n#### 4"}
 
+Programming problems with tests, in the forms of HumanEval, MBPP and LeetCode, are in `code_rows`.
 A sample's own row (see `samples`) is an openai row with more fields.
 """
 
@@ -15,10 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from data_filters import code_rows
+from data_filters.code_rows import CODE_LAYOUTS, CodeLayout
 from data_filters.samples import MathTask, Message, Mode, Role, Sample, Task
 from data_filters.settings import RowFormat, Source
 
@@ -95,6 +99,8 @@ def detect_format(row: Row) -> RowFormat:
         return "alpaca"
     if "question" in row and isinstance(row.get("answer"), str) and _FINAL_LINE.search(row["answer"]):
         return "gsm8k"
+    if (code_layout := code_rows.layout_of(row)) is not None:
+        return code_layout
     if any(name in row for name in _QUESTION_FIELDS) and any(name in row for name in _GENERATION_FIELDS):
         return "r1"
     keys = ", ".join(sorted(map(str, row))) or "none"
@@ -177,7 +183,10 @@ def _read_alpaca(row: Row) -> list[Message]:
     messages: list[Message] = []
     if row.get("system"):
         messages.append(Message("system", _text(row["system"], "system")))
-    for exchange in row.get("history") or []:
+    history = row.get("history") or []
+    if not isinstance(history, list):
+        raise RowError("message_not_text", f"history is a list of pairs; here it is {_kind_of(history)}")
+    for exchange in history:
         if not isinstance(exchange, list | tuple) or len(exchange) != 2:
             raise RowError("message_not_text", "each entry of history is a pair [question, answer]")
         messages.append(Message("user", _text(exchange[0], "history")))
@@ -201,12 +210,21 @@ def _read_gsm8k(row: Row) -> list[Message]:
     return [Message("user", _text(row.get("question"), "question")), answer]
 
 
+def _read_code_problem(layout: CodeLayout, row: Row) -> list[Message]:
+    try:
+        problem = code_rows.read_row(row, layout)
+    except ValueError as error:
+        raise RowError("row_not_valid", f"as a row of form {layout}: {error}") from error
+    return [Message("user", problem.question()), Message("assistant", problem.answer())]
+
+
 _READERS: dict[RowFormat, Callable[[Row], list[Message]]] = {
     "openai": _read_openai,
     "sharegpt": _read_sharegpt,
     "alpaca": _read_alpaca,
     "r1": _read_r1,
     "gsm8k": _read_gsm8k,
+    **{layout: partial(_read_code_problem, layout) for layout in CODE_LAYOUTS},
 }
 
 
@@ -256,7 +274,7 @@ def _read_message(turn: object) -> Message:
     text = "" if content is None and calls else _text(content, "content")
     if role != "assistant":
         return Message(
-            role, text, name=turn.get("name"), train="none" if turn.get("train") == "none" else "all"
+            role, text, name=_given_name(turn), train="none" if turn.get("train") == "none" else "all"
         )
     return _assistant(text, _given_thought(turn), calls, turn)
 
@@ -270,7 +288,12 @@ def _assistant(
     train = (turn or {}).get("train", "all")
     if train not in ("all", "none", "close_think"):
         raise RowError("train_not_known", f"train is {train!r}; it can be all, none or close_think")
-    return Message("assistant", text, thought, calls, (turn or {}).get("name"), train)
+    return Message("assistant", text, thought, calls, _given_name(turn or {}), train)
+
+
+def _given_name(turn: Row) -> str | None:
+    name = turn.get("name")
+    return None if name is None else _text(name, "name")
 
 
 def _given_thought(turn: Row) -> str | None:
@@ -293,7 +316,7 @@ def _read_function_call(value: str) -> list[Row]:
     """Read ShareGPT's `{"name": ..., "arguments": ...}` text as tool calls."""
     try:
         found = msgspec.json.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise RowError("tool_call_not_json", f"function_call does not parse: {error}") from error
     calls = found if isinstance(found, list) else [found]
     if not all(isinstance(call, dict) and "name" in call for call in calls):
@@ -307,7 +330,7 @@ def _read_tools(tools: object) -> list[Row] | None:
     if isinstance(tools, str):
         try:
             tools = msgspec.json.decode(tools)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise RowError("tools_not_json", f"tools does not parse: {error}") from error
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise RowError("tools_not_json", f"tools is a list of objects; here it is {_kind_of(tools)}")
@@ -315,7 +338,7 @@ def _read_tools(tools: object) -> list[Row] | None:
 
 
 def _read_task(row: Row, source: Source, layout: RowFormat) -> Task | None:
-    """The row's own task, else the math task that its form or the source asks for."""
+    """The row's own task, else the one that its form or the source asks for."""
     given = row.get("task")
     if isinstance(given, dict) and "kind" in given:
         try:
@@ -324,6 +347,11 @@ def _read_task(row: Row, source: Source, layout: RowFormat) -> Task | None:
             raise RowError("task_not_valid", f"task {given.get('kind')!r}: {error}") from error
     if layout == "gsm8k":
         return MathTask(_split_gsm8k(_text(row.get("answer"), "answer"))[1], format="boxed")
+    if layout in CODE_LAYOUTS or source.task == "code":
+        try:
+            return code_rows.read_task(row, layout, source.answer_field)
+        except ValueError as error:
+            raise RowError("task_not_valid", f"task 'code': {error}") from error
     if source.task != "math":
         return None
     name = source.answer_field or "answer"
