@@ -23,8 +23,8 @@ from math_rewrites import SAME, Case, cases, math_answers
 
 from data_filters.samples import MathTask, Outcome
 from data_filters.settings import VerifySettings
-from data_filters.verifiers import math as math_check
-from data_filters.verifiers import math_pool
+from data_filters.verifiers.math import answers as math_check
+from data_filters.verifiers.math import pool as math_pool
 
 Judge = Callable[[Case], bool]
 SETTINGS = VerifySettings()

@@ -6,7 +6,7 @@ from data_filters.samples import Check, Outcome
 from data_filters.verifiers.answer_format import choice_answers
 from data_filters.verifiers.equations import wrong_equations
 from data_filters.verifiers.extraction import announced_answer
-from data_filters.verifiers.numbers import normalise, numbers_agree, read_number
+from data_filters.verifiers.math.numbers import normalise, numbers_agree, read_number
 
 CHECK_NAME = "consistency"
 _CONCLUDING_CHARACTERS = 250

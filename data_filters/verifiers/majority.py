@@ -8,7 +8,13 @@ from enum import StrEnum
 
 from data_filters.samples import TASK, Check, Outcome
 from data_filters.settings import MajoritySettings
-from data_filters.verifiers.numbers import PlainNumber, normalise, numbers_agree, read_number, without_blanks
+from data_filters.verifiers.math.numbers import (
+    PlainNumber,
+    normalise,
+    numbers_agree,
+    read_number,
+    without_blanks,
+)
 
 _MAX_ANSWER_CHARACTERS = 2000
 _MAX_SPELLINGS = 200

@@ -10,8 +10,8 @@ import re
 
 from data_filters.samples import TASK, Check, Outcome, PuzzleTask
 from data_filters.verifiers import guarded
-from data_filters.verifiers.expression_size import size_problem
 from data_filters.verifiers.extraction import announced_answer
+from data_filters.verifiers.math.expression_size import size_problem
 from data_filters.verifiers.puzzle_rules import breaks_rule, decide, hidden_from_scorer
 
 FULL_MARKS = 1 - 1e-6

@@ -13,8 +13,8 @@ import pytest
 
 from data_filters.samples import Check, MathTask, Outcome
 from data_filters.settings import VerifySettings
-from data_filters.verifiers import math as math_check
-from data_filters.verifiers import math_pool
+from data_filters.verifiers.math import answers as math_check
+from data_filters.verifiers.math import pool as math_pool
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 rewrites = import_module("math_rewrites")

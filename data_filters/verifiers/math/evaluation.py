@@ -8,7 +8,16 @@ from typing import Any
 
 import mpmath  # type: ignore[import-untyped]  # mpmath ships no types
 
-from data_filters.verifiers.expressions import Call, Expression, Name, Number, Power, Product, Quotient, Sum
+from data_filters.verifiers.math.expressions import (
+    Call,
+    Expression,
+    Name,
+    Number,
+    Power,
+    Product,
+    Quotient,
+    Sum,
+)
 
 
 class NotEvaluatedError(Exception):

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from data_filters.verifiers.expression_tokens import END, FUNCTIONS, Token, UnreadableError, read_tokens
-from data_filters.verifiers.expressions import Call, Expression, Name, Number, Power, Product, Quotient, Sum
+from data_filters.verifiers.math.expression_tokens import END, FUNCTIONS, Token, UnreadableError, read_tokens
+from data_filters.verifiers.math.expressions import (
+    Call,
+    Expression,
+    Name,
+    Number,
+    Power,
+    Product,
+    Quotient,
+    Sum,
+)
 
 MAX_DEPTH = 40
 MAX_DIGITS = 1000

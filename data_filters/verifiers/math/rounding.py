@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from data_filters.verifiers.exact_values import ExactValue, exact_value
-from data_filters.verifiers.expressions import Expression
-from data_filters.verifiers.numbers import SIGNIFICANT_DIGITS, PlainNumber, is_rounding_of
-from data_filters.verifiers.polynomials import NotExactError, Polynomial
+from data_filters.verifiers.math.exact_values import ExactValue, exact_value
+from data_filters.verifiers.math.expressions import Expression
+from data_filters.verifiers.math.numbers import SIGNIFICANT_DIGITS, PlainNumber, is_rounding_of
+from data_filters.verifiers.math.polynomials import NotExactError, Polynomial
 
 _CONSTANTS = {"pi": math.pi, "e": math.e}
 _MOST_DIGITS = 14

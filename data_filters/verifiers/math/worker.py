@@ -5,7 +5,7 @@ takes too long or too much memory is killed, and the one that was forked before 
 hostile formula costs its time limit and no fresh start of an interpreter.
 
 A question:  {"gold": "\\\\ln 8", "given": "3\\\\ln 2", "with_library": true, "seconds": 0.75}
-Its reply:   {"result": "compared", "numeric": "same", "library": true}, with the fields of `math_pool.Views`.
+Its reply:   {"result": "compared", "numeric": "same", "library": true}, with the fields of `pool.Views`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     """Answer the questions on standard input until it ends or nobody is left to ask them."""
     logging.disable(logging.CRITICAL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from data_filters.verifiers.symbolic import compare, warm_up
+    from data_filters.verifiers.math.symbolic import compare, warm_up
 
     warm_up()
     # Children share the memory of this process only while nobody writes to it.

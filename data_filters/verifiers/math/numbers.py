@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from data_filters.verifiers.units import SYMBOLS, Unit, read_unit
+from data_filters.verifiers.math.units import SYMBOLS, Unit, read_unit
 
 SIGNIFICANT_DIGITS = 6
 """A decimal with at least so many significant digits may stand for an exact value that it rounds to."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from data_filters.samples import Check, MathTask, Outcome
 from data_filters.settings import VerifySettings
-from data_filters.verifiers import math as math_check
-from data_filters.verifiers import math_pool
+from data_filters.verifiers.math import answers as math_check
+from data_filters.verifiers.math import pool as math_pool
 
 SETTINGS = VerifySettings()
 

@@ -1,6 +1,6 @@
 """Two independent views of whether two formulas are equal: math-verify's and our own evaluation.
 
-Runs only inside a process that can be killed (`math_worker`): either view may take any time and memory.
+Runs only inside a process that can be killed (`worker`): either view may take any time and memory.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr  # type: ignore[import-untyped]  # sympy ships no types
 
-from data_filters.verifiers.evaluation import NotEvaluatedError, evaluate, names_in
-from data_filters.verifiers.exact_values import Agreement
-from data_filters.verifiers.expression_reader import read_expression
-from data_filters.verifiers.expression_tokens import UnreadableError
+from data_filters.verifiers.math.evaluation import NotEvaluatedError, evaluate, names_in
+from data_filters.verifiers.math.exact_values import Agreement
+from data_filters.verifiers.math.expression_reader import read_expression
+from data_filters.verifiers.math.expression_tokens import UnreadableError
 
 _READING = [LatexExtractionConfig()]
 _COMMANDS = (
@@ -40,7 +40,7 @@ _WARM_UP = (
 
 
 def compare(gold: str, given: str, with_library: bool) -> dict[str, Any]:
-    """Both views, or our own alone, as the fields of `math_pool.Views`.
+    """Both views, or our own alone, as the fields of `pool.Views`.
 
     "library" is missing where math-verify cannot read one of the texts, which "unreadable" names; "reversed" is its
     view with the sides exchanged, and missing where the first two agree.

@@ -2,7 +2,7 @@
 
 A thread cannot be killed, and math-verify's own alarm neither works outside the main thread nor tells a timeout from a
 wrong answer. A plain child process, in place of a process pool, also starts from daemonic workers and from processes
-that hold a GPU or threads. What it does is told in `math_worker`.
+that hold a GPU or threads. What it does is told in `worker`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
-from data_filters.verifiers.exact_values import Agreement
+from data_filters.verifiers.math.exact_values import Agreement
 
-_MODULE = "data_filters.verifiers.math_worker"
+_MODULE = "data_filters.verifiers.math.worker"
 _IMPORT_FOLDER = str(Path(__file__).parents[2])
 _START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from data_filters.verifiers.numbers import is_unit
-from data_filters.verifiers.units import read_unit
+from data_filters.verifiers.math.numbers import is_unit
+from data_filters.verifiers.math.units import read_unit
 
 
 class Wording(StrEnum):

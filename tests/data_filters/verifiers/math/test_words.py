@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_filters.verifiers.units import Unit, read_unit
-from data_filters.verifiers.words import Wording, compare_labels, compare_words, split_unit, units_agree
+from data_filters.verifiers.math.units import Unit, read_unit
+from data_filters.verifiers.math.words import Wording, compare_labels, compare_words, split_unit, units_agree
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_filters.verifiers.exact_values import Agreement
-from data_filters.verifiers.math_pool import MathWorker
+from data_filters.verifiers.math.exact_values import Agreement
+from data_filters.verifiers.math.pool import MathWorker
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_filters.verifiers.numbers import normalise, numbers_agree, read_number
+from data_filters.verifiers.math.numbers import normalise, numbers_agree, read_number
 
 
 def value(text: str) -> Fraction | None:

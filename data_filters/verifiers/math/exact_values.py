@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from data_filters.verifiers.expressions import (
+from data_filters.verifiers.math.expressions import (
     Call,
     Expression,
     Name,
@@ -22,7 +22,7 @@ from data_filters.verifiers.expressions import (
     Quotient,
     Sum,
 )
-from data_filters.verifiers.polynomials import (
+from data_filters.verifiers.math.polynomials import (
     MAX_BITS,
     ONE,
     NotExactError,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from data_filters.verifiers import math_pool
-from data_filters.verifiers.exact_values import Agreement
-from data_filters.verifiers.math_pool import MathWorker, WorkerResult
+from data_filters.verifiers.math import pool as math_pool
+from data_filters.verifiers.math.exact_values import Agreement
+from data_filters.verifiers.math.pool import MathWorker, WorkerResult
 
 EASY = ("\\ln 8", "3\\ln 2")
 SLOW = ("\\tan \\theta = 2\\theta", "\\tan \\theta = 3\\theta")

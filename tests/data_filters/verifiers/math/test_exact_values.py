@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_filters.verifiers.exact_values import (
+from data_filters.verifiers.math.exact_values import (
     Agreement,
     compare_equations,
     compare_exactly,
     compare_inequalities,
     exact_value,
 )
-from data_filters.verifiers.expression_reader import read_expression
-from data_filters.verifiers.polynomials import NotExactError
+from data_filters.verifiers.math.expression_reader import read_expression
+from data_filters.verifiers.math.polynomials import NotExactError
 
 SMALL = st.integers(-9, 9)
 

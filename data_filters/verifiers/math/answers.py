@@ -31,10 +31,10 @@ from __future__ import annotations
 
 from data_filters.samples import Check, MathTask, Outcome
 from data_filters.settings import VerifySettings
-from data_filters.verifiers.comparison import Comparison
 from data_filters.verifiers.extraction import Extraction, announced_answer, unannounced_answer
-from data_filters.verifiers.findings import Finding
-from data_filters.verifiers.numbers import normalise, read_number, simple_whole
+from data_filters.verifiers.math.comparison import Comparison
+from data_filters.verifiers.math.findings import Finding
+from data_filters.verifiers.math.numbers import normalise, read_number, simple_whole
 
 CHECK_NAME = "task"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from data_filters.verifiers.numbers import read_number, without_blanks
-from data_filters.verifiers.shapes import Several, read_shape
+from data_filters.verifiers.math.numbers import read_number, without_blanks
+from data_filters.verifiers.math.shapes import Several, read_shape
 
 
 def flattened(parts: Sequence[str]) -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_filters.verifiers.expression_reader import read_expression
-from data_filters.verifiers.expression_tokens import UnreadableError
-from data_filters.verifiers.expressions import Call, Name, Number, Power, Product, Quotient, Sum
+from data_filters.verifiers.math.expression_reader import read_expression
+from data_filters.verifiers.math.expression_tokens import UnreadableError
+from data_filters.verifiers.math.expressions import Call, Name, Number, Power, Product, Quotient, Sum
 
 X, Y = Name("x"), Name("y")
 

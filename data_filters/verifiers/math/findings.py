@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from data_filters.samples import Outcome
-from data_filters.verifiers.exact_values import Agreement
-from data_filters.verifiers.math_pool import Views, WorkerResult
+from data_filters.verifiers.math.exact_values import Agreement
+from data_filters.verifiers.math.pool import Views, WorkerResult
 
 
 class Rule(StrEnum):

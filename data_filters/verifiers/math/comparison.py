@@ -12,29 +12,29 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from data_filters.samples import Outcome
-from data_filters.verifiers.based_numbers import BASED_NUMBER, based_value, in_base_ten
-from data_filters.verifiers.elements import flattened, unlike
-from data_filters.verifiers.exact_values import (
+from data_filters.verifiers.math.based_numbers import BASED_NUMBER, based_value, in_base_ten
+from data_filters.verifiers.math.elements import flattened, unlike
+from data_filters.verifiers.math.exact_values import (
     Agreement,
     compare_equations,
     compare_exactly,
     compare_inequalities,
 )
-from data_filters.verifiers.expression_reader import read_expression
-from data_filters.verifiers.expression_size import MAX_NESTING, is_nested_too_deep, size_problem
-from data_filters.verifiers.expression_tokens import UnreadableError
-from data_filters.verifiers.expressions import Expression
-from data_filters.verifiers.findings import DIFFERENT, Finding, Rule, accepted, joined, weighed
-from data_filters.verifiers.math_pool import WorkerResult, shared_worker
-from data_filters.verifiers.numbers import (
+from data_filters.verifiers.math.expression_reader import read_expression
+from data_filters.verifiers.math.expression_size import MAX_NESTING, is_nested_too_deep, size_problem
+from data_filters.verifiers.math.expression_tokens import UnreadableError
+from data_filters.verifiers.math.expressions import Expression
+from data_filters.verifiers.math.findings import DIFFERENT, Finding, Rule, accepted, joined, weighed
+from data_filters.verifiers.math.numbers import (
     PlainNumber,
     agreement,
     read_number,
     without_blanks,
 )
-from data_filters.verifiers.polynomials import NotExactError
-from data_filters.verifiers.rounding import is_rounded
-from data_filters.verifiers.shapes import (
+from data_filters.verifiers.math.polynomials import NotExactError
+from data_filters.verifiers.math.pool import WorkerResult, shared_worker
+from data_filters.verifiers.math.rounding import is_rounded
+from data_filters.verifiers.math.shapes import (
     Grouping,
     Interval,
     Matrix,
@@ -47,7 +47,7 @@ from data_filters.verifiers.shapes import (
     list_reading,
     read_shape,
 )
-from data_filters.verifiers.words import Wording, compare_labels, compare_words, split_unit, units_agree
+from data_filters.verifiers.math.words import Wording, compare_labels, compare_words, split_unit, units_agree
 
 _NAME = re.compile(r"(?:[A-Za-z]{1,3}(?:_\w|_\{\w+\})?|\\[a-z]+)(?:\^\{-1\})?(?:\([A-Za-z]\))?")
 _WORDINGS = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_filters.verifiers.shapes import (
+from data_filters.verifiers.math.shapes import (
     Grouping,
     Interval,
     Matrix,

@@ -1,0 +1,1 @@
+"""Whether a math answer is right. Start with `answers`."""
