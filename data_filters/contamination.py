@@ -15,14 +15,17 @@ from data_filters.formats import RowError, parse_row
 from data_filters.readers import read_rows
 from data_filters.samples import Check, Message, Outcome, Sample
 from data_filters.settings import ContaminationSettings, Source
+from data_filters.words import Run, runs, words
 
 CHECK_NAME = "contamination"
 
+# "Express your answer as a common fraction.": says how to answer, not what is asked, up to the sentence's end.
+_ANSWER_FORM = re.compile(
+    r"\b(?:enter|express|give|write|put|round|report|provide)\s+(?:your|the|all|each)\s+(?:final\s+)?(?:answers?|letter)\b"
+    r"(?:[^.!?]|[.!?](?!\s|$))*",
+    re.IGNORECASE,
+)
 _PROBLEM_FIELDS = ("problem", "question", "prompt", "instruction")
-# Signs of arithmetic count as words: 2 + 5 and 2 - 5 are two problems.
-_WORD = re.compile(r"\w+|[-+*/=^<>]")
-
-_Run = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,15 @@ class HeldOutIndex:
     """Held-out problems, ready to be looked up."""
 
     ids: tuple[str, ...]
-    prompts: dict[str, int]
-    """Normalised prompt -> its problem."""
-    runs: dict[_Run, int]
+    prompts: dict[Run, int]
+    """All words of a prompt -> its problem."""
+    runs: dict[Run, int]
     """Run of words that only one problem has -> that problem."""
+    telling: frozenset[Run]
+    """These runs alone: two sets are held against each other without a hash being worked out twice."""
     run_counts: tuple[int, ...]
     """How many such runs each problem has."""
-    boilerplate: frozenset[_Run]
+    boilerplate: frozenset[Run]
     """Runs that two or more problems share: phrases of the trade, which say nothing."""
 
 
@@ -64,21 +69,21 @@ def prompt_text(messages: Sequence[Message]) -> str:
 @lru_cache(maxsize=2)
 def build_index(problems: tuple[HeldOut, ...], ngram: int) -> HeldOutIndex:
     """Index held-out problems by prompt and by runs of `ngram` words."""
-    prompts: dict[str, int] = {}
-    owners: dict[_Run, set[int]] = {}
-    texts: dict[str, int] = {}
+    prompts: dict[Run, int] = {}
+    owners: dict[Run, set[int]] = {}
     for position, problem in enumerate(problems):
+        asked = _asked_words(problem.prompt)
         # The same problem given twice must not turn its own words into boilerplate.
-        first = texts.setdefault(_normalised(problem.prompt), position)
-        prompts.setdefault(_normalised(problem.prompt), first)
-        for run in _runs(problem.prompt, ngram):
+        first = prompts.setdefault(asked, position)
+        for run in runs(asked, ngram):
             owners.setdefault(run, set()).add(first)
-    runs = {run: next(iter(found)) for run, found in owners.items() if len(found) == 1}
-    counts = Counter(runs.values())
+    telling = {run: next(iter(found)) for run, found in owners.items() if len(found) == 1}
+    counts = Counter(telling.values())
     return HeldOutIndex(
         ids=tuple(problem.id for problem in problems),
         prompts=prompts,
-        runs=runs,
+        runs=telling,
+        telling=frozenset(telling),
         run_counts=tuple(counts[position] for position in range(len(problems))),
         boilerplate=frozenset(run for run, found in owners.items() if len(found) > 1),
     )
@@ -91,22 +96,23 @@ def check(sample: Sample, index: HeldOutIndex, settings: ContaminationSettings) 
     one problem shares at least `settings.overlap` of the telling word runs of the shorter of the two. A
     prompt with fewer than `settings.ngram` words is compared as a whole only.
     """
-    prompt = prompt_text(sample.prompt)
-    same = index.prompts.get(_normalised(prompt))
+    asked = _asked_words(prompt_text(sample.prompt))
+    same = index.prompts.get(asked)
     if same is not None:
         return Check(
             CHECK_NAME, Outcome.REFUTED, "contaminated_exact", f"is held-out problem {index.ids[same]}"
         )
-    telling = [run for run in dict.fromkeys(_runs(prompt, settings.ngram)) if run not in index.boilerplate]
-    shared = Counter(index.runs[run] for run in telling if run in index.runs)
-    if not shared:
+    found = set(runs(asked, settings.ngram))
+    if found.isdisjoint(index.telling):
         return Check(CHECK_NAME, Outcome.VERIFIED, "contamination_none")
-    problem, share = _nearest(shared, len(telling), index)
+    shared = [run for run in dict.fromkeys(runs(asked, settings.ngram)) if run in index.runs]
+    telling = len(found - index.boilerplate)
+    problem, share = _nearest(Counter(index.runs[run] for run in shared), telling, index)
     if share < settings.overlap:
         return Check(CHECK_NAME, Outcome.VERIFIED, "contamination_none")
-    run = next(run for run in telling if index.runs.get(run) == problem)
+    example = next(run for run in shared if index.runs[run] == problem)
     held_out = f"held-out problem {index.ids[problem]}"
-    detail = f"shares {share:.0%} of its word runs with {held_out}, such as {' '.join(run)!r}"
+    detail = f"shares {share:.0%} of its word runs with {held_out}, such as {' '.join(example)!r}"
     return Check(CHECK_NAME, Outcome.REFUTED, "contaminated_overlap", detail)
 
 
@@ -148,10 +154,6 @@ def _problem_text(row: dict[str, Any], source: Source, number: int) -> str:
         ) from error
 
 
-def _normalised(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _runs(text: str, length: int) -> list[_Run]:
-    words = _WORD.findall(text.casefold())
-    return [tuple(words[start : start + length]) for start in range(len(words) - length + 1)]
+def _asked_words(text: str) -> Run:
+    """The words of what is asked, without the sentences that say how to answer; a text without words as a whole."""
+    return tuple(words(_ANSWER_FORM.sub(" ", text))) or (text.strip(),)

@@ -7,11 +7,15 @@ from typing import Any
 import msgspec
 
 from data_filters.formats import LABEL
-from data_filters.samples import TASK, Outcome, Sample, Verdict
+from data_filters.judged import JudgedRow
+from data_filters.samples import TASK, Check, Outcome, Sample, Verdict
 
 EXAMPLES_PER_REASON = 3
 DISPUTES_SHOWN = 20
 _EXAMPLE_CHARACTERS = 600
+_FAULT_KINDS = 100
+OTHER_FAULTS = "other kinds"
+"""Where planted faults are counted once there are too many kinds of them."""
 
 
 class SourceFunnel(msgspec.Struct):
@@ -24,6 +28,13 @@ class SourceFunnel(msgspec.Struct):
     failed: dict[str, int] = msgspec.field(default_factory=dict)
     """Of the rejected rows, those whose check broke: nothing is known about their answers."""
 
+    def merge(self, later: SourceFunnel) -> None:
+        """Add the counts of the rows that follow."""
+        self.read += later.read
+        self.kept += later.kept
+        _add_counts(self.rejected, later.rejected)
+        _add_counts(self.failed, later.failed)
+
 
 class FaultFigures(msgspec.Struct):
     """Rows with one kind of planted fault: how many there were, and how many were rejected, by reason."""
@@ -31,6 +42,12 @@ class FaultFigures(msgspec.Struct):
     planted: int = 0
     caught: int = 0
     caught_by: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def merge(self, later: FaultFigures) -> None:
+        """Add the counts of the rows that follow."""
+        self.planted += later.planted
+        self.caught += later.caught
+        _add_counts(self.caught_by, later.caught_by)
 
 
 class LabelFigures(msgspec.Struct):
@@ -40,6 +57,11 @@ class LabelFigures(msgspec.Struct):
     """Rows labelled right, by outcome."""
     wrong: dict[str, int] = msgspec.field(default_factory=dict)
     """Rows labelled wrong, by outcome."""
+
+    def merge(self, later: LabelFigures) -> None:
+        """Add the counts of the rows that follow."""
+        _add_counts(self.right, later.right)
+        _add_counts(self.wrong, later.wrong)
 
     @property
     def agreeing(self) -> int:
@@ -102,11 +124,60 @@ class FilterFigures(msgspec.Struct):
         """These figures as plain JSON values, with `rejected` over all sources added."""
         return {**msgspec.to_builtins(self), "rejected": self.rejected}
 
+    def add_row(self, judged: JudgedRow, is_synthetic: bool) -> None:
+        """Count one judged row and the time it took."""
+        shown = "" if judged.sample is not None else judged.shown
+        self.add(judged.source, judged.kept, judged.verdict, judged.sample, is_synthetic, shown)
+        for name, seconds in judged.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+    def reject_kept(
+        self, source: str, sample: Sample, verdict: Verdict, check: Check, is_synthetic: bool
+    ) -> None:
+        """Take one row out that was counted as kept; `verdict` already has the `check` that found it."""
+        self.kept -= 1
+        self.sources[source].kept -= 1
+        _count(self.checks.setdefault(check.name, {}), check.outcome)
+        kind = _fault_kind(sample)
+        if kind is not None:
+            fault = self._fault(kind)
+            fault.caught += 1
+            _count(fault.caught_by, check.reason)
+        elif is_synthetic:
+            _count(self.clean_rejected, check.reason)
+        self._add_rejected(source, verdict, sample, "")
+
+    def merge(self, later: FilterFigures) -> None:
+        """Add the figures of the rows that follow."""
+        self.read += later.read
+        self.kept += later.kept
+        self.clean_read += later.clean_read
+        for mine, its in (
+            (self.clean_rejected, later.clean_rejected),
+            (self.rules, later.rules),
+        ):
+            _add_counts(mine, its)
+        for name, seconds in later.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        for name, funnel in later.sources.items():
+            self._funnel(name).merge(funnel)
+        for name, fault in later.faults.items():
+            self._fault(name).merge(fault)
+        for name, label in later.labels.items():
+            self.labels.setdefault(name, LabelFigures()).merge(label)
+        for tables, its_tables in ((self.checks, later.checks), (self.kinds, later.kinds)):
+            for name, counts in its_tables.items():
+                _add_counts(tables.setdefault(name, {}), counts)
+        self.label_disputes += later.label_disputes[: DISPUTES_SHOWN - len(self.label_disputes)]
+        for reason, examples in later.examples.items():
+            mine_shown = self.examples.setdefault(reason, [])
+            mine_shown += examples[: EXAMPLES_PER_REASON - len(mine_shown)]
+
     def add(
         self, source: str, kept: bool, verdict: Verdict, sample: Sample | None, is_synthetic: bool, line: str
     ) -> None:
         """Count one row. `sample` is None for a row that could not be read; `line` then shows it."""
-        funnel = self.sources.setdefault(source, SourceFunnel())
+        funnel = self._funnel(source)
         self.read += 1
         funnel.read += 1
         self._add_fault(kept, verdict.reason, sample, is_synthetic)
@@ -118,6 +189,19 @@ class FilterFigures(msgspec.Struct):
             self.kept += 1
             funnel.kept += 1
             return
+        self._add_rejected(source, verdict, sample, line)
+
+    def _funnel(self, source: str) -> SourceFunnel:
+        return self.sources.setdefault(source, SourceFunnel())
+
+    def _fault(self, kind: str) -> FaultFigures:
+        # The kind is any text that a row brings: a bound on the number of kinds bounds the memory.
+        if kind not in self.faults and len(self.faults) >= _FAULT_KINDS:
+            kind = OTHER_FAULTS
+        return self.faults.setdefault(kind, FaultFigures())
+
+    def _add_rejected(self, source: str, verdict: Verdict, sample: Sample | None, line: str) -> None:
+        funnel = self._funnel(source)
         _count(funnel.rejected, verdict.reason)
         if verdict.outcome == Outcome.FAILED:
             _count(funnel.failed, verdict.reason)
@@ -126,9 +210,9 @@ class FilterFigures(msgspec.Struct):
             examples.append(_example(source, verdict, sample, line))
 
     def _add_fault(self, kept: bool, reason: str, sample: Sample | None, is_synthetic: bool) -> None:
-        kind = sample.meta.get("fault") if sample is not None else None
-        if isinstance(kind, str) and kind:
-            fault = self.faults.setdefault(kind, FaultFigures())
+        kind = _fault_kind(sample) if sample is not None else None
+        if kind is not None:
+            fault = self._fault(kind)
             fault.planted += 1
             if not kept:
                 fault.caught += 1
@@ -159,6 +243,16 @@ class FilterFigures(msgspec.Struct):
         opposite = Outcome.REFUTED if label else Outcome.VERIFIED
         if verdict.outcome == opposite and len(self.label_disputes) < DISPUTES_SHOWN:
             self.label_disputes.append(_example(source, verdict, sample, ""))
+
+
+def _fault_kind(sample: Sample) -> str | None:
+    kind = sample.meta.get("fault")
+    return kind if isinstance(kind, str) and kind else None
+
+
+def _add_counts(counts: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count
 
 
 def _count(counts: dict[str, int], reason: str) -> None:

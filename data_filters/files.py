@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import secrets
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +14,12 @@ from typing import IO, Any
 
 import msgspec
 
+from data_filters.errors import UserError
+
 ASIDE_SUFFIX = ".part"
 """How the name of a file ends that is not finished."""
+
+_COPIED_BYTES = 1 << 20
 
 
 @contextmanager
@@ -55,10 +61,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_jsonl(path: Path) -> Iterator[Any]:
-    """Yield the value of each line that is not blank; `.gz` is unpacked. Raises msgspec.DecodeError."""
+    """Yield the value of each line that is not blank; `.gz` and `.zst` are unpacked. Raises msgspec.DecodeError."""
     with open_lines(path) as lines:
         for line in lines:
-            if line.strip():
+            if not line.isspace():
                 yield msgspec.json.decode(line)
 
 
@@ -78,7 +84,38 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
 
 
 def open_lines(path: Path) -> IO[bytes] | gzip.GzipFile:
-    """Open a file of lines as bytes; `.gz` is unpacked on the way."""
+    """Open a file as bytes; `.gz` and `.zst` are unpacked on the way."""
     if path.suffix == ".gz":
         return gzip.open(path, "rb")
-    return path.open("rb")
+    if path.suffix == ".zst":
+        import pyarrow
+
+        packed = pyarrow.OSFile(str(path), "rb")
+        return io.BufferedReader(pyarrow.CompressedInputStream(packed, "zstd"), buffer_size=1 << 20)
+    return path.open("rb", buffering=1 << 20)
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what a damaged packed file raises while it is read into a UserError that names the file."""
+    try:
+        yield
+    except (EOFError, zlib.error) as error:
+        raise UserError(f"{path} is damaged ({error}); fetch it again") from error
+    except OSError as error:
+        # An error of the machine has a number; those of gzip and of Arrow have none.
+        if error.errno is not None:
+            raise
+        raise UserError(f"{path} is damaged ({error}); fetch it again") from error
+
+
+def copy_bytes(source: IO[bytes], stop: int | None, target: IO[bytes]) -> None:
+    """Copy `source` from where it stands up to byte `stop`, or to its end."""
+    left = None if stop is None else stop - source.tell()
+    while left is None or left > 0:
+        part = source.read(_COPIED_BYTES if left is None else min(left, _COPIED_BYTES))
+        if not part:
+            assert left is None, f"the file ends {left} bytes before {stop}"
+            return
+        target.write(part)
+        left = None if left is None else left - len(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,41 +16,43 @@ class JudgedRow(msgspec.Struct):
     `sample` is None when the row could not be read; `row` or `line` then shows it.
     """
 
-    position: int
-    """The source's place in the recipe; rows are put out by (position, number)."""
-    number: int
-    """The row's place in its source, from 0."""
     source: str
     verdict: Verdict
     kept: bool = False
+    pending: bool = False
+    """Whether other rows decide on this one; it is not kept then."""
     sample: Sample | None = None
     row: dict[str, Any] | None = None
     line: str = ""
     seconds: dict[str, float] = msgspec.field(default_factory=dict)
     """Seconds by check."""
 
+    @property
+    def shown(self) -> str:
+        """The row or line as it was read, where it could not be read as a sample."""
+        return self.line if self.row is None else msgspec.json.encode(self.row).decode()
+
+    def decide(self, check: Check) -> None:
+        """Let `check` say what becomes of a pending row, in place of the check of its name that did not."""
+        self.pending = False
+        self.verdict.checks = [*(found for found in self.verdict.checks if found.name != check.name), check]
+        self.verdict.outcome, self.verdict.reason = check.outcome, check.reason
+
     def reject(self, check: Check) -> None:
         """Take the row out for what `check` found; the outcome of the answer's own checks stays."""
-        self.kept = False
+        self.kept = self.pending = False
         self.verdict.checks.append(check)
         self.verdict.reason = check.reason
 
 
-def shard_file(folder: Path, task: int) -> Path:
-    """Where the judged rows of a task lie."""
-    return folder / f"{task:05d}.jsonl"
-
-
-def unreadable_row(
-    position: int, number: int, source: str, error: RowError, row: dict[str, Any] | None
-) -> JudgedRow:
-    """The rejection of a row that could not be read as a sample.
+def unreadable_row(number: int, source: str, error: RowError, row: dict[str, Any] | None) -> JudgedRow:
+    """The rejection of the row of this number in its source, which could not be read as a sample.
 
     Nothing is known about its answer, so that the outcome is unverified.
     """
     check = Check("row", Outcome.REFUTED, error.reason, error.detail)
     verdict = Verdict(f"{source}/{number}", Outcome.UNVERIFIED, error.reason, [check])
-    return JudgedRow(position, number, source, verdict, row=row, line=error.line)
+    return JudgedRow(source, verdict, row=row, line=error.line)
 
 
 def rejected_record(judged: JudgedRow) -> dict[str, Any]:

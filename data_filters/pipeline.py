@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ import msgspec
 
 from data_filters.contamination import HeldOut, held_out_problems
 from data_filters.figures import FilterFigures
-from data_filters.files import ASIDE_SUFFIX, is_left_aside, write_jsonl
-from data_filters.judged import shard_file
-from data_filters.merge import OUTPUT_FILES, merge_shards
-from data_filters.readers import RawRow, read_rows, source_files
+from data_filters.files import ASIDE_SUFFIX, is_left_aside, write_atomically
+from data_filters.outputs import OUTPUT_FILES
+from data_filters.readers import read_rows, source_files
 from data_filters.samples import Sample
-from data_filters.settings import DataSettings, EngineSettings, Source
-from data_filters.verifiers import math_pool
+from data_filters.segments import WorkPlan, plan_work
+from data_filters.settings import DataSettings
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished shards and the number of all shards."""
@@ -33,10 +33,30 @@ Progress = Callable[[int, int], None]
 SHARDS_FOLDER = "shards"
 LOGS_FOLDER = "logs"
 
-_SHARDS_PER_WORKER = 4
-_LAYOUT_VERSION = 1
-"""Raise it when a shard's rows get another form, so that a rerun after an update starts afresh."""
+_PLAN_FILE = "plan.json"
+_CROSS_ROWS_FOLDER = "cross-rows"
+_LAYOUT_VERSION = 2
+"""Raise it when a shard's files get another form, so that a rerun after an update starts afresh."""
 _PROGRESS_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One run of the filter: its folders, and what each task reads."""
+
+    settings: DataSettings
+    problems: tuple[HeldOut, ...]
+    shards: Path
+    logs: Path
+    plan: WorkPlan
+
+    @property
+    def tasks(self) -> int:
+        return len(self.plan.tasks)
+
+    @property
+    def workers(self) -> int:
+        return min(self.settings.engine.workers, self.tasks)
 
 
 def run_filter(
@@ -44,18 +64,19 @@ def run_filter(
 ) -> FilterFigures:
     """Read, verify and sift the rows of all sources into `out`.
 
-    Writes kept.jsonl, rejected.jsonl, verdicts.jsonl, figures.json and logs/. `held_out` are samples whose
-    prompts must not be trained on, beside the files that the settings name. Returns the figures. Raises
-    UserError for sources that are missing, damaged or empty, and for a mode that no row has.
+    Writes kept.jsonl and rejected.jsonl (or .parquet), verdicts.jsonl, figures.json and logs/. `held_out` are
+    samples whose prompts must not be trained on, beside the files that the settings name. Returns the figures.
+    Raises UserError for sources that are missing, damaged or empty, and for a mode that no row has; raises
+    RunFailedError when workers or jobs were killed.
     """
     for source in settings.sources:
         next(read_rows(source))
     problems = held_out_problems(held_out, settings.contamination.against)
-    tasks = settings.engine.tasks or _SHARDS_PER_WORKER * settings.engine.workers
-    shards, logs = _prepare_folders(out, _fingerprint(settings, problems, tasks))
-    sources = [_as_files(source, shards) for source in settings.sources]
-    _run_blocks(settings, sources, problems, tasks, shards, logs, progress)
-    figures = merge_shards([shard_file(shards, rank) for rank in range(tasks)], settings, out)
+    shards, logs = _prepare_folders(out, _fingerprint(settings, problems))
+    work = _Work(settings, problems, shards, logs, _plan(settings, shards))
+    _forget_lost_shards(work)
+    _run_blocks(work, progress)
+    figures = _merge(work, out)
     # The marks go first: a mark without its shard would make a rerun skip rows.
     shutil.rmtree(logs / "completions", ignore_errors=True)
     # A worker that outlived a killed run may still be writing there; its shard is the same and does no harm.
@@ -70,37 +91,64 @@ def is_own_entry(name: str) -> bool:
     )
 
 
-def _run_blocks(
-    settings: DataSettings,
-    sources: list[Source],
-    problems: tuple[HeldOut, ...],
-    tasks: int,
-    shards: Path,
-    logs: Path,
-    progress: Progress | None,
-) -> None:
+def _run_blocks(work: _Work, progress: Progress | None) -> None:
     # datatrove takes half a second to import; nothing else of this package needs it.
     from data_filters.blocks import ContaminationFilter, RowReader, ShardWriter, VerifyFilter
+    from data_filters.check_processes import close_check_processes
 
+    settings = work.settings
+    plan = str((work.shards / _PLAN_FILE).resolve())
+    synthetic = frozenset(source.name for source in settings.sources if source.synthetic is not None)
     blocks = [
-        RowReader(sources),
+        RowReader(plan),
         VerifyFilter(settings.verify),
-        ContaminationFilter(problems, settings.contamination),
-        ShardWriter(str(shards)),
+        ContaminationFilter(work.problems, settings.contamination),
+        ShardWriter(plan, str(work.shards.resolve()), settings.duplicates, synthetic),
     ]
-    with _report_progress(progress, logs / "completions", tasks), _quiet(logs / "engine.log"):
+    with _report_progress(progress, work.logs / "completions", work.tasks), _quiet(work.logs / "engine.log"):
         try:
-            _make_executor(blocks, tasks, settings.engine, logs).run()
+            _run_tasks(blocks, work)
         finally:
-            math_pool.close()
+            close_check_processes()
 
 
-def _make_executor(blocks: list[Any], tasks: int, engine: EngineSettings, logs: Path) -> Any:
-    from data_filters.executor import QuietLocalExecutor
+def _run_tasks(blocks: list[Any], work: _Work) -> None:
+    engine = work.settings.engine
+    match engine.executor:
+        case "local":
+            from data_filters.executors.local import QuietLocalExecutor
+            from data_filters.shards import remove_asides
 
-    return QuietLocalExecutor(
-        blocks, tasks=tasks, workers=min(engine.workers, tasks), logging_dir=str(logs), skip_completed=True
-    )
+            remove_asides(work.shards)
+            QuietLocalExecutor(
+                blocks,
+                tasks=work.tasks,
+                workers=work.workers,
+                logging_dir=str(work.logs),
+                skip_completed=True,
+            ).run()
+        case "slurm":
+            from data_filters.executors.slurm import WaitingSlurmExecutor
+
+            assert engine.slurm is not None, "the settings ask for the section"
+            WaitingSlurmExecutor(blocks, work.tasks, work.workers, work.logs, engine.slurm).submit_and_wait()
+        case "ray":
+            from data_filters.executors.ray import run_on_ray
+
+            run_on_ray(blocks, work.tasks, work.workers, work.logs, engine.ray)
+
+
+def _merge(work: _Work, out: Path) -> FilterFigures:
+    """Let the rows be held against each other, and put the shards together."""
+    from data_filters.cross_rows import find_changes
+    from data_filters.merge import merge_shards
+    from data_filters.shards import Shards
+
+    shards = Shards(work.shards, work.plan.starts)
+    scratch = work.shards / _CROSS_ROWS_FOLDER
+    # What a killed run left there is made anew.
+    shutil.rmtree(scratch, ignore_errors=True)
+    return merge_shards(shards, find_changes(shards, work.settings, scratch), work.settings, out)
 
 
 def _prepare_folders(out: Path, fingerprint: str) -> tuple[Path, Path]:
@@ -114,15 +162,33 @@ def _prepare_folders(out: Path, fingerprint: str) -> tuple[Path, Path]:
         for other in folder.parent.iterdir():
             if other.is_dir() and other.name != fingerprint:
                 shutil.rmtree(other)
-    completions = logs / "completions"
-    for mark in completions.iterdir() if completions.is_dir() else ():
-        if not shard_file(shards, int(mark.name)).is_file():
-            mark.unlink()
     return shards, logs
 
 
-def _fingerprint(settings: DataSettings, problems: tuple[HeldOut, ...], tasks: int) -> str:
-    """A name for all that the shards depend on: settings, files as they are, problems, shard count."""
+def _plan(settings: DataSettings, shards: Path) -> WorkPlan:
+    """What each task reads: as an interrupted run cut it, whatever the number of workers is now."""
+    from data_filters.blocks import read_plan
+
+    file = shards / _PLAN_FILE
+    if not file.is_file():
+        plan = plan_work(settings.sources, settings.engine, shards)
+        with write_atomically(file, "wb") as out:
+            out.write(msgspec.json.encode(plan, enc_hook=lambda source: source.model_dump(mode="json")))
+    return read_plan(file)
+
+
+def _forget_lost_shards(work: _Work) -> None:
+    """Remove marks of finished tasks whose shards are gone."""
+    from data_filters.shards import shard_folder
+
+    completions = work.logs / "completions"
+    for mark in completions.iterdir() if completions.is_dir() else ():
+        if not shard_folder(work.shards, int(mark.name)).is_dir():
+            mark.unlink()
+
+
+def _fingerprint(settings: DataSettings, problems: tuple[HeldOut, ...]) -> str:
+    """A name for all that the shards depend on: settings, files as they are, problems, number of tasks asked for."""
     files = [
         (str(file), status.st_size, status.st_mtime_ns)
         for source in settings.sources
@@ -131,30 +197,12 @@ def _fingerprint(settings: DataSettings, problems: tuple[HeldOut, ...], tasks: i
     ]
     parts = [
         _LAYOUT_VERSION,
-        tasks,
+        settings.engine.tasks,
         settings.model_dump(mode="json", exclude={"engine"}),
         files,
         [(problem.id, problem.prompt) for problem in problems],
     ]
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
-
-
-def _as_files(source: Source, shards: Path) -> Source:
-    """Write a program's rows to a file once, so that not every shard has to make them all again."""
-    if source.synthetic is None:
-        return source
-    file = shards / f"rows-{source.name}.jsonl"
-    if not file.is_file():
-        write_jsonl(file, (_without_id(row) for _, row in read_rows(source)))
-    # The program has already kept to the mode, but a faulty row may miss its thought; leave that to the
-    # verifier.
-    return Source(name=source.name, path=str(file), format="openai", task=source.task)
-
-
-def _without_id(row: RawRow) -> dict[str, Any]:
-    """A made row to be numbered by its source: two sources of one kind make rows of the same ids."""
-    assert isinstance(row, dict), "a program makes rows that can be read"
-    return {name: value for name, value in row.items() if name != "id"}
 
 
 @contextmanager

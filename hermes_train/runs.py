@@ -23,15 +23,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from data_filters.errors import RunFailedError as RunFailedError
 from data_filters.errors import UserError
 from data_filters.files import write_atomically
 
 STAGES = ("prepare", "filter", "pack", "sft", "hybrid", "dpo", "evaluate", "export")
 """The stages of a run, in order."""
-
-
-class RunFailedError(RuntimeError):
-    """A run that cannot go on for a reason that its message tells; the command line shows it without a traceback."""
 
 
 class StageState(StrEnum):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from datasets import Dataset
 
 from data_filters.errors import UserError
-from data_filters.files import read_jsonl
+from data_filters.outputs import read_kept, read_rejected
 from data_filters.pairs import build_pairs
-from data_filters.samples import Mode, Sample, Verdict
+from data_filters.samples import Mode, Sample
 from data_filters.settings import Source
 from hermes_train.chat.labels import ControlIds, Document
 from hermes_train.chat.render import Renderer
@@ -53,7 +52,7 @@ class PackInputs:
 def make_packs(inputs: PackInputs, folder: Path) -> dict[str, Any]:
     """Write `sft/`, `hybrid/` and `dpo/` under `folder`. Returns the stage's figures. Raises UserError."""
     maker = document_maker(inputs.prepared, inputs.model)
-    samples = [msgspec.convert(row, Sample) for row in read_jsonl(inputs.filtered / "kept.jsonl")]
+    samples = list(read_kept(inputs.filtered))
     if not samples:
         raise UserError(f"the filter kept no row, so there is nothing to train on; see {inputs.filtered}")
     return {
@@ -169,7 +168,7 @@ def _dpo_pairs(
     inputs: PackInputs, samples: list[Sample], maker: DocumentMaker, folder: Path
 ) -> dict[str, Any]:
     section = inputs.dpo
-    pairs = build_pairs(samples, _rejected(inputs.filtered), inputs.seed, section.refusals, section.pairs)
+    pairs = build_pairs(samples, read_rejected(inputs.filtered), inputs.seed, section.refusals, section.pairs)
     dropped: Counter[str] = Counter()
     rows = list(tokenize_pairs(pairs, maker, section.max_length, dropped))
     if len(rows) < section.global_batch:
@@ -185,10 +184,3 @@ def _dpo_pairs(
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
     return {"pairs": dict(Counter(row["kind"] for row in rows[:whole])), "dropped": dict(dropped)}
-
-
-def _rejected(filtered: Path) -> Iterator[tuple[Sample, Verdict]]:
-    """Yield the rejected rows that could be read as samples, with their verdicts."""
-    for row in read_jsonl(filtered / "rejected.jsonl"):
-        if "sample" in row:
-            yield msgspec.convert(row["sample"], Sample), msgspec.convert(row["verdict"], Verdict)

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_filters.duplicates import SeenConversations, conversation_digest, prompt_digest
+from data_filters.duplicates import conversation_digest, prompt_digest
 from data_filters.samples import Message, Sample
 
 
@@ -41,14 +41,6 @@ def test_two_unicode_spellings_are_one_conversation(text: str) -> None:
     composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
 
     assert conversation_digest(sample(composed)) == conversation_digest(sample(decomposed))
-
-
-def test_the_first_of_equal_conversations_is_remembered() -> None:
-    seen = SeenConversations()
-
-    assert seen.first_id(sample("a", name="first")) is None
-    assert seen.first_id(sample("b", name="other")) is None
-    assert seen.first_id(sample("a", name="second")) == "first"
 
 
 def test_equal_prompts_have_equal_digests() -> None:

@@ -241,7 +241,7 @@ def test_a_killed_run_is_finished_by_the_same_call_without_a_row_lost_or_doubled
     process = start(data, out)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if len(list(out.glob("shards/*/[0-9]*.jsonl"))) >= shards_before_the_kill and out.exists():
+        if len(list(out.glob("shards/*/[0-9]*"))) >= shards_before_the_kill and out.exists():
             break
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
@@ -261,10 +261,10 @@ def test_finished_shards_are_not_done_again(tmp_path: Path) -> None:
     thinking = data.model_copy(update={"sources": [data.sources[0].model_copy(update={"mode": "think"})]})
     with pytest.raises(UserError):
         run_filter(thinking, [], tmp_path / "out")
-    before = {shard.name: shard.stat().st_mtime_ns for shard in (tmp_path / "out").glob("shards/*/*.jsonl")}
+    before = {shard.name: shard.stat().st_mtime_ns for shard in (tmp_path / "out").glob("shards/*/[0-9]*/*")}
 
     with pytest.raises(UserError):
         run_filter(thinking, [], tmp_path / "out")
 
-    after = {shard.name: shard.stat().st_mtime_ns for shard in (tmp_path / "out").glob("shards/*/*.jsonl")}
+    after = {shard.name: shard.stat().st_mtime_ns for shard in (tmp_path / "out").glob("shards/*/[0-9]*/*")}
     assert before and after == before
