@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from data_filters.files import read_jsonl
@@ -20,11 +20,14 @@ from data_filters.formats import RowError, parse_row
 from data_filters.pipeline import run_filter
 from data_filters.samples import Message, Sample
 from data_filters.settings import (
+    CodeSettings,
     ContaminationSettings,
     DataSettings,
     DuplicatesSettings,
+    EngineSettings,
     NearDuplicatesSettings,
     Source,
+    VerifySettings,
 )
 
 SECONDS = float(os.environ.get("HERMES_TRAIN_FUZZ_SECONDS", "20"))
@@ -190,45 +193,44 @@ def test_a_hostile_row_is_read_as_a_sample_that_can_be_written_and_read_again(li
 
 @pytest.mark.long
 def test_every_hostile_row_is_kept_or_rejected_and_none_is_lost(tmp_path: Path) -> None:
-    deadline = time.monotonic() + SECONDS
+    started = time.monotonic()
     rows = 0
+    while rows == 0 or time.monotonic() - started < SECONDS:
+        # One row is sound, since a source without any is refused as a whole.
+        lines = [b'{"question": "1+1?", "answer": "#### 2"}', *_drawn(1_000)]
+        (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines) + b"\n")
 
-    @settings(
-        max_examples=10,
+        _require_every_row(tmp_path, sum(1 for line in lines if line.strip()))
+
+        rows += len(lines)
+    print(f"{rows:,} rows in {time.monotonic() - started:.0f} s, all accounted for")  # noqa: T201 # a long run's figure
+
+
+def _drawn(count: int) -> list[bytes]:
+    """New lines at every call."""
+    lines: list[bytes] = []
+    collect = given(hostile_lines())(lambda line: lines.append(line))
+    settings(
+        max_examples=count,
         deadline=None,
         database=None,
+        phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
-    @given(lines=st.lists(hostile_lines(), min_size=1, max_size=120))
-    def accounts_for_every_row(lines: list[bytes]) -> None:
-        nonlocal rows
-        # One row that is sound, since a source without any is refused as a whole.
-        file = tmp_path / "rows.jsonl"
-        file.write_bytes(b"\n".join([b'{"question": "1+1?", "answer": "#### 2"}', *lines]) + b"\n")
-        wanted = 1 + sum(1 for line in lines if line.strip())
-        rows += wanted
-
-        figures = run_filter(_settings(file), HELD_OUT, tmp_path / "out")
-
-        assert figures.read == wanted
-        assert figures.kept + sum(figures.rejected.values()) == wanted
-        for name, count in (
-            ("verdicts", wanted),
-            ("kept", figures.kept),
-            ("rejected", wanted - figures.kept),
-        ):
-            assert sum(1 for _ in read_jsonl(tmp_path / "out" / f"{name}.jsonl")) == count
-
-    while time.monotonic() < deadline:
-        accounts_for_every_row()
-    print(f"{rows} rows in {SECONDS:g} s, all accounted for")  # noqa: T201 # the figure of a long run
-    assert rows > 0
+    )(collect)()
+    return lines
 
 
-def _settings(file: Path) -> DataSettings:
-    return DataSettings(
-        sources=[Source(name="hostile", path=str(file), task="math")],
+def _require_every_row(folder: Path, wanted: int) -> None:
+    data = DataSettings(
+        sources=[Source(name="hostile", path=str(folder / "rows.jsonl"), task="math")],
+        verify=VerifySettings(code=CodeSettings(seconds=0.2, wall_seconds=1)),
         duplicates=DuplicatesSettings(exact=True, near=NearDuplicatesSettings()),
         contamination=ContaminationSettings(),
+        engine=EngineSettings(workers=2),
     )
+    figures = run_filter(data, HELD_OUT, folder / "out")
+
+    assert figures.read == wanted
+    assert figures.kept + sum(figures.rejected.values()) == wanted
+    for name, count in (("verdicts", wanted), ("kept", figures.kept), ("rejected", wanted - figures.kept)):
+        assert sum(1 for _ in read_jsonl(folder / "out" / f"{name}.jsonl")) == count
