@@ -8,8 +8,7 @@ One example of each form:
     "Hello"]]} r1        {"problem": "2+2?", "generations": ["<think>Two and two.</think>4"], "answer": "4"}
     gsm8k     {"question": "2+2?", "answer": "2+2=<<2+2=4>>4\\n#### 4"}
 
-Programming problems with tests, in the forms of HumanEval, MBPP and LeetCode, are in `code_rows`.
-A sample's own row (see `samples`) is an openai row with more fields.
+A sample's own row (see `samples`) is an openai row with more fields; programming problems are in `code_rows`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from typing import Any
 import msgspec
 
 from data_filters import code_rows
-from data_filters.code_rows import CODE_LAYOUTS, CodeLayout
 from data_filters.samples import MathTask, Message, Mode, Role, Sample, Task
 from data_filters.settings import RowFormat, Source
 
@@ -210,7 +208,7 @@ def _read_gsm8k(row: Row) -> list[Message]:
     return [Message("user", _text(row.get("question"), "question")), answer]
 
 
-def _read_code_problem(layout: CodeLayout, row: Row) -> list[Message]:
+def _read_code_problem(layout: code_rows.CodeLayout, row: Row) -> list[Message]:
     try:
         problem = code_rows.read_row(row, layout)
     except ValueError as error:
@@ -224,7 +222,7 @@ _READERS: dict[RowFormat, Callable[[Row], list[Message]]] = {
     "alpaca": _read_alpaca,
     "r1": _read_r1,
     "gsm8k": _read_gsm8k,
-    **{layout: partial(_read_code_problem, layout) for layout in CODE_LAYOUTS},
+    **{layout: partial(_read_code_problem, layout) for layout in code_rows.CODE_LAYOUTS},
 }
 
 
@@ -340,18 +338,16 @@ def _read_tools(tools: object) -> list[Row] | None:
 def _read_task(row: Row, source: Source, layout: RowFormat) -> Task | None:
     """The row's own task, else the one that its form or the source asks for."""
     given = row.get("task")
-    if isinstance(given, dict) and "kind" in given:
-        try:
+    kind = given.get("kind") if isinstance(given, dict) else None
+    try:
+        if kind is not None:
             return msgspec.convert(given, Task)
-        except msgspec.ValidationError as error:
-            raise RowError("task_not_valid", f"task {given.get('kind')!r}: {error}") from error
+        if layout in code_rows.CODE_LAYOUTS or source.task == "code":
+            return code_rows.read_task(row, layout, source.answer_field)
+    except ValueError as error:
+        raise RowError("task_not_valid", f"task {kind or 'code'!r}: {error}") from error
     if layout == "gsm8k":
         return MathTask(_split_gsm8k(_text(row.get("answer"), "answer"))[1], format="boxed")
-    if layout in CODE_LAYOUTS or source.task == "code":
-        try:
-            return code_rows.read_task(row, layout, source.answer_field)
-        except ValueError as error:
-            raise RowError("task_not_valid", f"task 'code': {error}") from error
     if source.task != "math":
         return None
     name = source.answer_field or "answer"

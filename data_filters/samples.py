@@ -11,6 +11,7 @@ One row of a sample file:
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -24,6 +25,10 @@ TrainedPart = Literal["all", "none", "close_think"]
 
 PairKind = Literal["trace", "constraint", "refusal"]
 """What tells the two sides of a preference pair apart."""
+
+
+_ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\(\))?(\.[A-Za-z_]\w*(\(\))?)*")
+"""A name, its attributes, and calls without arguments."""
 
 
 class Mode(StrEnum):
@@ -86,10 +91,16 @@ class InstructionsTask(msgspec.Struct, tag_field="kind", tag="instructions"):
     constraints: list[Constraint]
 
 
-class JsonSchemaTask(msgspec.Struct, tag_field="kind", tag="json_schema"):
+class JsonSchemaTask(msgspec.Struct, tag_field="kind", tag="json_schema", omit_defaults=True):
     """The answer must be JSON that fits `schema`."""
 
     schema: dict[str, Any] | bool
+    draft: Literal["4", "6", "7", "2019-09", "2020-12"] | None = None
+    """The draft of a schema that names none by `$schema`; None for 2020-12."""
+    assert_formats: bool = False
+    """Make `format` a rule of its own; the drafts from 2019-09 on only take it as a note."""
+    format: str | None = None
+    """The form the answer was asked in, such as "json_block"; None for JSON in any form."""
 
 
 class AnswerFormatTask(msgspec.Struct, tag_field="kind", tag="answer_format", omit_defaults=True):
@@ -99,20 +110,68 @@ class AnswerFormatTask(msgspec.Struct, tag_field="kind", tag="answer_format", om
     format: str | None = None
 
 
+class CodeCase(msgspec.Struct, omit_defaults=True):
+    """One call of the entry point, such as {"args": [[2, 7], 9], "expected": [0, 1]}."""
+
+    expected: Any
+    args: list[Any] = msgspec.field(default_factory=list)
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class InputOutput(msgspec.Struct):
+    """One run of a whole program: what it reads from its standard input, and what it has to print."""
+
+    input: str
+    output: str
+
+
 class CodeTask(msgspec.Struct, tag_field="kind", tag="code", omit_defaults=True):
-    """The answer's program must pass `tests`, `cases` or `io`."""
+    """The answer's program must pass `tests`, `cases` or `io`; exactly one of the three is set.
+
+    Raises ValueError when it is not so, or when an entry point is no name or is missing beside `cases`.
+    """
 
     entry_point: str | None = None
+    """What the tests call: `add`, or a method by its class, `Solution().twoSum`. None with `tests` that call one
+    name of the answer by themselves."""
     tests: str | list[str] | None = None
-    cases: list[dict[str, Any]] | None = None
-    io: list[dict[str, Any]] | None = None
+    """Assert lines or a program that holds them; where it calls nothing by itself, its `check(candidate)`."""
+    cases: list[CodeCase] | None = None
+    io: list[InputOutput] | None = None
+    setup: str = ""
+    """Definitions that the prompt gives and that answer and tests may use, such as a class of tree nodes."""
+    tolerance: float | None = None
+    """How far numbers may be off, absolutely and relatively, in `cases` and `io`; None for not at all."""
     language: str = "python"
 
+    def __post_init__(self) -> None:
+        given = [name for name in ("tests", "cases", "io") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"a code task needs exactly one of tests, cases, io; it has {' and '.join(given) or 'none'}"
+            )
+        if self.entry_point is not None and not _ENTRY_POINT.fullmatch(self.entry_point):
+            raise ValueError(
+                f"entry_point is a name such as add or Solution().twoSum; it is {self.entry_point[:80]!r}"
+            )
+        if self.cases and self.entry_point is None:
+            raise ValueError("a code task with cases needs an entry_point")
+        if self.tolerance is not None and not self.tolerance >= 0:
+            raise ValueError(f"tolerance is a number from 0 on; it is {self.tolerance}")
 
-class ToolCallsTask(msgspec.Struct, tag_field="kind", tag="tool_calls"):
-    """The answer must make the calls [{"name", "arguments"}]."""
+
+class ToolCallsTask(msgspec.Struct, tag_field="kind", tag="tool_calls", omit_defaults=True):
+    """The answer must make these calls and no others.
+
+    A call is {"name", "arguments"}, or {"name", "accepted": {argument: [accepted values]}} where several values
+    will do and "" among them lets the argument be left out.
+    """
 
     calls: list[dict[str, Any]]
+    ordered: bool = False
+    """The calls must come in this order; parallel calls may come in any."""
+    loose_text: bool = False
+    """Compare texts without case, blanks and light punctuation."""
 
 
 Task = MathTask | PuzzleTask | InstructionsTask | JsonSchemaTask | AnswerFormatTask | CodeTask | ToolCallsTask

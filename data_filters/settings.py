@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-RowFormat = Literal["auto", "openai", "sharegpt", "alpaca", "r1", "gsm8k"]
+from data_filters.sandbox.layers import layers_named
+
+RowFormat = Literal["auto", "openai", "sharegpt", "alpaca", "r1", "gsm8k", "humaneval", "mbpp", "leetcode"]
 ModeName = Literal["think", "direct"]
+TaskName = Literal["math", "code"]
 KeepOrDrop = Literal["keep", "drop"]
+Reading = Literal["strict", "loose"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -24,7 +28,7 @@ class Source(Settings):
     name: str = Field(min_length=1, pattern=r"^[^/\\\s]+$")
     """Its name in figures and sample ids; unique in the recipe, without blanks or slashes."""
     path: str | None = None
-    """A file or a glob: .jsonl, .json, .jsonl.gz, .json.gz or .parquet."""
+    """A file or a glob: .jsonl, .json, either also with .gz or .zst, or .parquet."""
     hub: str | None = None
     """A data set on the Hugging Face Hub."""
     synthetic: str | None = None
@@ -35,10 +39,14 @@ class Source(Settings):
     """Branch, tag or commit of the Hub data set; None for its newest."""
     format: RowFormat = "auto"
     """How a row is laid out; auto looks at each row's keys."""
-    task: Literal["math"] | None = None
-    """The kind of task to build when a row has an answer field."""
+    task: TaskName | None = None
+    """The kind of task to build for a row that brings none: math from its answer field; code from its fields `tests`,
+    `cases` or `io`, with `entry_point`, `setup`, `tolerance` and `language`."""
     answer_field: str | None = None
-    """The row's field that holds the reference answer; None for "answer"."""
+    """The row's field that holds the reference answer, or the tests of a code task; None for "answer", "tests"."""
+    label_field: str | None = None
+    """The row's field that says, true or false, whether its answer is right. It is held against the verdicts in the
+    report and decides nothing."""
     mode: ModeName | None = None
     """Keep only rows of this mode; None keeps each row as it is."""
     strip_reasoning: bool = False
@@ -78,10 +86,12 @@ class Source(Settings):
 
 
 class UnverifiedSettings(Settings):
-    """What becomes of rows that no check applies to, by mode."""
+    """What becomes of rows that no check decides: by mode where none applies, and where two contradict."""
 
     think: KeepOrDrop = "drop"
     direct: KeepOrDrop = "keep"
+    disputed: KeepOrDrop = "drop"
+    """Rows on which two comparators disagree, in either mode."""
 
 
 class ThinkSettings(Settings):
@@ -91,24 +101,98 @@ class ThinkSettings(Settings):
     """A thought with fewer characters counts as empty."""
     max_repeated_ngram_share: Share | None = None
     """Refuse a thought in which more than this share of the 8-word runs are repeats; None switches it off."""
+    max_repeats_in_a_row: int | None = Field(default=5, ge=2)
+    """Refuse a thought in which one passage comes more often than this in a row, over 50 words or more; None
+    switches it off."""
+    max_words: int | None = Field(default=None, ge=1)
+    """A thought with more words is over budget."""
+    max_characters: int | None = Field(default=None, ge=1)
+    """A thought with more characters is over budget."""
+    language: str | None = Field(default=None, min_length=2)
+    """The language of the thought: a code such as "en", or "prompt" for that of the prompt; None for any."""
+
+
+class MajoritySettings(Settings):
+    """When the answer that most traces of one prompt give stands in for a reference answer."""
+
+    min_traces: int = Field(default=3, ge=2)
+    """Traces with an answer that a prompt needs before any of them is judged."""
+    min_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of a prompt's traces that must give the answer, those without an answer counted in."""
+
+
+class InstructionsSettings(Settings):
+    """How closely an answer is held to its instructions."""
+
+    reading: Reading = "strict"
+    """strict, or loose as IFEval means it: also without the first line, the last line or the asterisks."""
+
+
+class SandboxSettings(Settings):
+    """What must hold the programs of code rows."""
+
+    require: list[str] = ["namespaces", "seccomp", "rlimits"]
+    """Layers without which no program is run; `namespaces` stands for all six of them."""
+
+    @field_validator("require")
+    @classmethod
+    def _layers_are_known(cls, names: list[str]) -> list[str]:
+        layers_named(names)
+        return names
+
+
+class CodeSettings(Settings):
+    """How an answer's program is run."""
+
+    seconds: float = Field(default=10, gt=0)
+    """Processor time of one program: all calls of one answer together, or one run on one input."""
+    wall_seconds: float = Field(default=30, gt=0)
+    """The same on the clock on the wall; wide, so that a busy machine refutes nobody."""
+    memory_megabytes: int = Field(default=1024, ge=64)
+    output_megabytes: int = Field(default=16, ge=1)
+    """What a program may print, and what its results may take as text."""
+    inseparable_tests: Literal["unverified", "shared_process"] = "unverified"
+    """Tests that need the answer's code in their own process: leave the row unverified, or run them there, where a
+    hostile answer could forge the verdict."""
 
 
 class VerifySettings(Settings):
     """How rows are verified."""
 
     unverified: UnverifiedSettings = UnverifiedSettings()
-    math_timeout_seconds: float = Field(default=5, gt=0)
-    """Time for one symbolic comparison, in seconds, before its worker is killed."""
+    math_timeout_seconds: float = Field(default=0.6, gt=0)
+    """Seconds for all symbolic comparisons of one answer before their worker is killed."""
+    guard_seconds: float = Field(default=1, gt=0)
+    """Time for one puzzle's scorer or one costly JSON schema, in seconds, before it is killed."""
     max_answer_characters: int = Field(default=2000, ge=1)
     """Longer extracted answers are not given to the symbolic comparison."""
     think: ThinkSettings = ThinkSettings()
+    majority: MajoritySettings | None = None
+    """Judge think rows without a task by the majority of their prompt's traces; None leaves them unverified."""
+    instructions: InstructionsSettings = InstructionsSettings()
+    code: CodeSettings = CodeSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+
+
+class NearDuplicatesSettings(Settings):
+    """When two rows that are not the same count as near duplicates."""
+
+    threshold: float = Field(default=0.8, ge=0.5, le=1)
+    """Share of their word runs, of all that either has, that two rows must have in common (Jaccard); with `by: trace`
+    prompts and answers must each reach it."""
+    ngram: int = Field(default=5, ge=1)
+    """Length of a word run."""
 
 
 class DuplicatesSettings(Settings):
-    """Which duplicates are taken out."""
+    """Which duplicates are taken out; the first row in the order of the sources is kept."""
 
+    by: Literal["trace", "prompt"] = "trace"
+    """What is compared: whole conversations, so that several traces of one prompt stay, or prompts alone."""
     exact: bool = True
-    """Take out rows whose normalised conversation was seen before."""
+    """Take out rows that were seen before, up to blanks and Unicode spelling."""
+    near: NearDuplicatesSettings | None = None
+    """Take out rows that nearly were; None switches it off."""
 
 
 class ContaminationSettings(Settings):
@@ -122,14 +206,53 @@ class ContaminationSettings(Settings):
     """Length of a word run."""
 
 
+class SlurmSettings(Settings):
+    """The jobs of `executor: slurm`: one array of as many jobs as there are workers."""
+
+    partition: str
+    time: str = "24:00:00"
+    """Time limit of a job, in Slurm's form."""
+    cpus: int = Field(default=1, ge=1)
+    """Cores of a worker."""
+    memory_gigabytes_per_worker: int = Field(default=4, ge=1)
+    qos: str | None = None
+    sbatch: dict[str, str | int] = {}
+    """Further options of sbatch by their long names, such as {account: research}."""
+
+
+class RaySettings(Settings):
+    """The tasks of `executor: ray`."""
+
+    address: str = "auto"
+    """Address of the cluster; "auto" finds the one that this machine belongs to, "local" starts one here."""
+    cpus: int = Field(default=1, ge=1)
+    """Cores of a worker."""
+    memory_gigabytes_per_worker: int = Field(default=4, ge=1)
+
+
 class EngineSettings(Settings):
     """Where and how wide the filter runs."""
 
-    executor: Literal["local"] = "local"
+    executor: Literal["local", "slurm", "ray"] = "local"
     workers: int = Field(default=1, ge=1)
-    """Worker processes."""
+    """Worker processes, on all machines together."""
     tasks: int | None = Field(default=None, ge=1)
-    """Shards of the work, the unit that a rerun skips; None for four per worker."""
+    """Shards of the work, the unit that a rerun skips; None for at least four per worker and at most 20,000 rows
+    in each."""
+    output: Literal["jsonl", "parquet"] = "jsonl"
+    """Form of the kept and the rejected rows."""
+    slurm: SlurmSettings | None = None
+    """Needed by `executor: slurm`."""
+    ray: RaySettings = RaySettings()
+
+    @model_validator(mode="after")
+    def _slurm_is_described(self) -> Self:
+        if self.executor == "slurm" and self.slurm is None:
+            raise ValueError(
+                "executor: slurm needs a section slurm with at least a partition, "
+                "such as slurm: {partition: cpu}"
+            )
+        return self
 
 
 class DataSettings(Settings):

@@ -8,28 +8,34 @@ from typing import TYPE_CHECKING
 
 from data_filters.formats import CLOSING_TAG, split_thought
 from data_filters.samples import (
+    TASK,
     AnswerFormatTask,
     Check,
+    CodeTask,
     InstructionsTask,
     JsonSchemaTask,
     MathTask,
+    Message,
     Mode,
     Outcome,
     PuzzleTask,
     Sample,
     Task,
+    ToolCallsTask,
     Verdict,
 )
-from data_filters.settings import VerifySettings
+from data_filters.settings import KeepOrDrop, TaskName, UnverifiedSettings, VerifySettings
 from data_filters.verifiers import (
     answer_format,
+    code,
     consistency,
     instructions,
     json_schema,
     puzzles,
     think_format,
+    tool_calls,
 )
-from data_filters.verifiers import math as math_check
+from data_filters.verifiers.math import answers as math_check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +44,10 @@ if TYPE_CHECKING:
 
 THINK_FORM = think_format.CHECK_NAME
 ANSWER_FORM = "answer_form"
-TASK = "task"
 CONSISTENCY = consistency.CHECK_NAME
+
+DISPUTED_REASONS = frozenset({"math_comparators_disagree"})
+"""Reasons of unverified rows that checks do apply to, but contradict each other."""
 
 Timings = dict[str, float]
 
@@ -56,7 +64,7 @@ def verify(sample: Sample, settings: VerifySettings, timings: Timings | None = N
 
     def checks() -> Iterator[Callable[[], Check]]:
         yield lambda: think_format.check(sample, settings.think)
-        yield lambda: _check_task(sample.task, answer.content, answer.reasoning, settings)
+        yield lambda: _check_task(sample, answer, settings)
         yield from _asked_form(sample.task, answer.content)
         if answer.reasoning is not None:
             yield lambda: _check_consistency(sample.task, answer.content, answer.reasoning or "")
@@ -77,20 +85,26 @@ def verify_text(
     thought, content = _raw_parts(text, mode)
 
     def checks() -> Iterator[Callable[[], Check]]:
-        yield lambda: think_format.check_text(text, mode, settings.think)
-        yield lambda: _check_task(sample.task, content, thought, settings)
+        yield lambda: think_format.check_text(text, mode, settings.think, think_format.last_prompt(sample))
+        yield lambda: _check_task(sample, Message("assistant", content, thought), settings)
         yield from _asked_form(sample.task, content)
 
     return _judge(sample.id, checks(), timings, stop_early=False)
 
 
 def verify_files(
-    files: list[Path], out: Path, workers: int = 1, settings: VerifySettings | None = None
+    files: list[Path],
+    out: Path,
+    workers: int = 1,
+    settings: VerifySettings | None = None,
+    task: TaskName = "math",
+    label_field: str | None = None,
 ) -> FilterFigures:
     """Verify the rows of files and write verdicts.jsonl, kept.jsonl and rejected.jsonl into `out`.
 
-    Runs the same pipeline as a recipe's filter stage, with duplicates left in. Returns its figures.
-    Raises UserError for files that cannot be read and for an `out` that holds anything else.
+    Runs the same pipeline as a recipe's filter stage, with duplicates left in. `task` is the kind of task of rows
+    that name none; `label_field` is held against the verdicts. Returns the figures. Raises UserError for files that
+    cannot be read and for an `out` that holds anything else.
     """
     from data_filters.errors import UserError
     from data_filters.pipeline import run_filter
@@ -103,7 +117,8 @@ def verify_files(
     _require_own_folder(out)
     names = _unique_names([file.name for file in files])
     sources = [
-        Source(name=name, path=str(file), task="math") for name, file in zip(names, files, strict=True)
+        Source(name=name, path=str(file), task=task, label_field=label_field)
+        for name, file in zip(names, files, strict=True)
     ]
     data = DataSettings(
         sources=sources,
@@ -115,11 +130,16 @@ def verify_files(
 
 
 def is_kept(sample: Sample, verdict: Verdict, settings: VerifySettings) -> bool:
-    """Whether a sample goes on: verified ones do, unverified ones as the settings say for their mode."""
+    """Whether a sample goes on: verified ones do, unverified ones as the settings say for them."""
     if verdict.outcome == Outcome.UNVERIFIED:
-        choice = settings.unverified.think if sample.mode == Mode.THINK else settings.unverified.direct
-        return choice == "keep"
+        return _choice_for_unverified(sample, verdict, settings.unverified) == "keep"
     return verdict.outcome == Outcome.VERIFIED
+
+
+def _choice_for_unverified(sample: Sample, verdict: Verdict, settings: UnverifiedSettings) -> KeepOrDrop:
+    if verdict.reason in DISPUTED_REASONS:
+        return settings.disputed
+    return settings.think if sample.mode == Mode.THINK else settings.direct
 
 
 def _judge(
@@ -149,29 +169,30 @@ def _asked_form(task: Task | None, content: str) -> Iterator[Callable[[], Check]
         case MathTask(format=str(form)) | PuzzleTask(format=str(form)):
             yield lambda: answer_format.check_named(form, content, ANSWER_FORM)
         case JsonSchemaTask():
-            yield lambda: answer_format.check_named("json", content, ANSWER_FORM)
+            yield lambda: answer_format.check_named(task.format or "json", content, ANSWER_FORM)
         case AnswerFormatTask():
             yield lambda: answer_format.check(task, content, ANSWER_FORM)
 
 
-def _check_task(task: Task | None, content: str, thought: str | None, settings: VerifySettings) -> Check:
+def _check_task(sample: Sample, answer: Message, settings: VerifySettings) -> Check:
+    task, content = sample.task, answer.content
     match task:
         case None:
             return Check(TASK, Outcome.UNVERIFIED, "no_task")
         case MathTask():
-            return math_check.check(task, content, thought, settings)
+            return math_check.check(task, content, answer.reasoning, settings)
         case PuzzleTask():
-            return puzzles.check(task, content)
+            return puzzles.check(task, content, settings.guard_seconds)
         case InstructionsTask():
-            return instructions.check(task, content)
+            return instructions.check(task, content, settings.instructions.reading)
         case JsonSchemaTask():
-            return json_schema.check(task, content)
+            return json_schema.check(task, content, settings.guard_seconds)
         case AnswerFormatTask():
             return answer_format.check(task, content, TASK)
-        case _:
-            return Check(
-                TASK, Outcome.UNVERIFIED, "no_check_for_kind", f"no check for {type(task).__name__} yet"
-            )
+        case CodeTask():
+            return code.check(task, content, settings.code, settings.sandbox.require)
+        case ToolCallsTask():
+            return tool_calls.check(task, answer, sample.tools, settings.guard_seconds)
 
 
 def _check_consistency(task: Task | None, content: str, thought: str) -> Check:

@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -114,20 +114,33 @@ def _make_one(stage: str, recipe: Path, runs: Path, override: list[str] | None) 
 @app.command()
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="Rows: .jsonl, .json, .gz of these, .parquet.", show_default=False)
+        list[Path], typer.Argument(help="Rows: .jsonl, .json, .gz or .zst of these, .parquet.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder for verdicts.jsonl, kept.jsonl and rejected.jsonl.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    task: Annotated[Literal["math", "code"], typer.Option(help="The kind of task of rows that name none.")] = "math",
+    label_field: Annotated[
+        str | None, typer.Option(help="A field, true or false, to hold the verdicts against.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Verify as this recipe's data.verify says.", show_default=False)
+    ] = None,
+    override: OverrideOption = None,
 ) -> None:
     """Verify rows of any known format, each kept or rejected with a reason."""
+    if override and recipe is None:
+        raise UserError("-o overrides a recipe's settings; name the recipe with --recipe")
     from rich.console import Console
 
     from data_filters.verify import verify_files
-    from hermes_train.report.funnel import funnel_table
+    from hermes_train.recipe.load import load_recipe
+    from hermes_train.report.funnel import funnel_tables
 
-    figures = verify_files(files, out, workers)
+    settings = load_recipe(recipe, override or []).recipe.data.verify if recipe is not None else None
+    figures = verify_files(files, out, workers, settings, task, label_field)
     console = Console()
-    console.print(funnel_table(figures))
+    for table in funnel_tables(figures):
+        console.print(table)
     console.print(f"{figures.kept} of {figures.read} rows kept; see {out}", highlight=False, soft_wrap=True)
 
 
@@ -140,6 +153,27 @@ def check(recipe: RecipeArgument, override: OverrideOption = None) -> None:
     from hermes_train.recipe.load import load_recipe
 
     Console().print(explain_in_colour(load_recipe(recipe, override or [])), soft_wrap=True, end="")
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+) -> None:
+    """Tell what this machine offers: packages, GPUs, layers of the sandbox, Slurm."""
+    _quiet_libraries()
+    import dataclasses
+    import json
+
+    from rich.console import Console
+
+    from hermes_train.doctor import examine, findings_table
+
+    findings = list(examine())
+    if as_json:
+        for finding in findings:
+            typer.echo(json.dumps(dataclasses.asdict(finding)))
+    else:
+        Console().print(findings_table(findings))
 
 
 @app.command()

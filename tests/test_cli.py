@@ -174,6 +174,19 @@ def test_verify_writes_a_verdict_for_every_row_and_prints_the_funnel(hermes_trai
     assert [json.loads(line)["outcome"] for line in verdicts] == ["verified", "refuted"]
 
 
+def test_verify_judges_as_a_recipe_says(hermes_train, smoke, tmp_path):
+    chat = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(chat) + "\n")
+    command = ("verify", tmp_path / "rows.jsonl", "--out", tmp_path / "out")
+
+    kept = hermes_train(*command)
+    dropped = hermes_train(*command, "--recipe", smoke, "-o", "data.verify.unverified.direct=drop")
+
+    assert "1 of 1 rows kept" in kept.stdout
+    assert "0 of 1 rows kept" in dropped.stdout
+    refused(hermes_train(*command, "-o", "data.verify.unverified.direct=drop"), "--recipe")
+
+
 def test_verify_refuses_a_folder_with_other_files(hermes_train, tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
     (tmp_path / "out").mkdir()

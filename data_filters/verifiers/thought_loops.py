@@ -46,9 +46,9 @@ def find_loop(text: str, repeats: int) -> Loop | None:
         < least_repeated
     ):
         return None
-    return next(
-        (loop for period in _periods(units) if (loop := _loop_of(units, period, repeats)) is not None), None
-    )
+    # A passage that repeats words within itself gives some of its loop's votes to shorter distances.
+    periods = _periods(units, least_repeated // 2)
+    return next((loop for period in periods if (loop := _loop_of(units, period, repeats)) is not None), None)
 
 
 def repeated_share(text: str) -> float:
@@ -60,8 +60,8 @@ def repeated_share(text: str) -> float:
     return 1 - len(set(zip(*(words[start:] for start in range(_RUN_LENGTH)), strict=False))) / total
 
 
-def _periods(units: Sequence[str]) -> list[int]:
-    """The commonest distances between a run of four words and its last occurrence before."""
+def _periods(units: Sequence[str], least: int) -> list[int]:
+    """The commonest distances between a run of four words and its last occurrence before, met `least` times or more."""
     seen: dict[tuple[str, ...], int] = {}
     distances: Counter[int] = Counter()
     for position, probe in enumerate(zip(*(units[start:] for start in range(_PROBE_LENGTH)), strict=False)):
@@ -69,7 +69,7 @@ def _periods(units: Sequence[str]) -> list[int]:
         if before is not None:
             distances[position - before] += 1
         seen[probe] = position
-    return [distance for distance, _ in distances.most_common(_CANDIDATE_PERIODS)]
+    return [distance for distance, count in distances.most_common(_CANDIDATE_PERIODS) if count >= least]
 
 
 def _loop_of(units: Sequence[str], period: int, repeats: int) -> Loop | None:

@@ -1,5 +1,6 @@
 """A sample's verdict names the first thing that is wrong, and a broken check refutes nothing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,17 @@ def sample(content: str, reasoning: str | None = None, task: Task | None = None)
         (sample(r"\boxed{9^9^9^9}", None, BOXED), Outcome.FAILED, "math_too_large"),
         (sample("Hello", None, None), Outcome.UNVERIFIED, "no_task"),
         (sample("Hello", "Hm, 1 + 1 = 3", None), Outcome.REFUTED, "thought_wrong_step"),
-        (sample("def f(): ...", None, CodeTask("f")), Outcome.UNVERIFIED, "no_check_for_kind"),
-        (sample("{}", None, ToolCallsTask([])), Outcome.UNVERIFIED, "no_check_for_kind"),
+        (
+            sample("def f(): ...", None, CodeTask("g", tests="assert g() is None")),
+            Outcome.REFUTED,
+            "code_no_entry_point",
+        ),
+        (sample("{}", None, ToolCallsTask([])), Outcome.VERIFIED, "tool_calls_correct"),
+        (
+            sample("{}", None, ToolCallsTask([{"name": "f", "arguments": {}}])),
+            Outcome.REFUTED,
+            "tool_calls_missing",
+        ),
         (sample("{}", None, JsonSchemaTask({"type": "object"})), Outcome.VERIFIED, "json_valid"),
         (sample(RIGHT, None, AnswerFormatTask(format="boxed")), Outcome.VERIFIED, "format_kept"),
         (
@@ -160,6 +170,33 @@ def test_two_files_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     files = [tmp_path / folder / "my rows.jsonl" for folder in ("a", "b")]
 
     assert set(verify_files(files, tmp_path / "out").sources) == {"1-my_rows.jsonl", "2-my_rows.jsonl"}
+
+
+def test_labels_are_held_against_verdicts_and_decide_nothing(tmp_path: Path) -> None:
+    rows = [("4", True), ("5", False), ("5", True), ("4", False), ("4", "yes")]
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(
+            json.dumps({"problem": "2+2?", "solution": rf"\boxed{{{given}}}", "answer": "4", "right": label})
+            + "\n"
+            for given, label in rows
+        )
+    )
+
+    figures = verify_files([tmp_path / "rows.jsonl"], tmp_path / "out", label_field="right")
+
+    found = figures.labels["rows.jsonl"]
+    assert found.right == {"verified": 1, "refuted": 1}
+    assert found.wrong == {"verified": 1, "refuted": 1}
+    assert [row.id for row in figures.label_disputes] == ["rows.jsonl/2", "rows.jsonl/3"]
+    assert (figures.kept, figures.rejected) == (2, {"math_wrong_answer": 2, "label_not_boolean": 1})
+
+
+def test_a_disputed_row_is_dropped_where_direct_rows_without_a_check_are_kept() -> None:
+    row, disputed = sample(RIGHT), Verdict("1", Outcome.UNVERIFIED, "math_comparators_disagree")
+
+    assert not is_kept(row, disputed, SETTINGS)
+    assert is_kept(row, Verdict("1", Outcome.UNVERIFIED, "no_task"), SETTINGS)
+    assert is_kept(row, disputed, VerifySettings(unverified=UnverifiedSettings(disputed="keep")))
 
 
 def test_a_second_run_into_the_same_folder_replaces_the_first(tmp_path: Path) -> None:
