@@ -27,7 +27,7 @@ PairKind = Literal["trace", "constraint", "refusal"]
 """What tells the two sides of a preference pair apart."""
 
 
-_ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\(\))?(\.[A-Za-z_]\w*(\(\))?)*")
+ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\(\))?(\.[A-Za-z_]\w*(\(\))?)*")
 """A name, its attributes, and calls without arguments."""
 
 
@@ -150,7 +150,7 @@ class CodeTask(msgspec.Struct, tag_field="kind", tag="code", omit_defaults=True)
             raise ValueError(
                 f"a code task needs exactly one of tests, cases, io; it has {' and '.join(given) or 'none'}"
             )
-        if self.entry_point is not None and not _ENTRY_POINT.fullmatch(self.entry_point):
+        if self.entry_point is not None and not ENTRY_POINT.fullmatch(self.entry_point):
             raise ValueError(
                 f"entry_point is a name such as add or Solution().twoSum; it is {self.entry_point[:80]!r}"
             )

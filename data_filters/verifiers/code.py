@@ -1,7 +1,7 @@
 """Whether an answer's program passes its task's tests, in processes that cannot deceive each other.
 
 The answer's program runs in one sandboxed process, the tests in another; between them passes plain data. Expected
-results of `cases` and `io` stay here and are compared here.
+results of `cases` and `io` stay here and are compared here, and so are those of tests that only write them out.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from data_filters.sandbox.server_process import ServerLostError
 from data_filters.settings import CodeSettings
 from data_filters.verifiers.code_blocks import NoProgram, Program, find_program
 from data_filters.verifiers.code_comparison import output_difference, result_difference
+from data_filters.verifiers.code_literals import LiteralTests, literal_tests
 
 _HARNESS = "data_filters.sandbox.harness."
 _LANGUAGES = frozenset({"python", "python3", "py"})
@@ -154,23 +156,38 @@ class _Runner:
             return Result(CodeOutcome.INFRASTRUCTURE, str(error))
 
     def _run_cases(self) -> Result:
-        """All calls in one process, compared as they come."""
         cases = self._task.cases or []
+        tolerance = self._task.tolerance
+
+        def problem(number: int, message: bytes) -> Result | None:
+            return _case_result(message, cases[number].expected, tolerance)
+
+        return self._run_calls(self._task.entry_point, [(case.args, case.kwargs) for case in cases], problem)
+
+    def _run_calls(
+        self,
+        entry_point: str | None,
+        calls: Sequence[tuple[list[Any], dict[str, Any]]],
+        problem: Callable[[int, bytes], Result | None],
+        one_object: bool = False,
+    ) -> Result:
+        """All calls in one process; their replies are judged by `problem`, by number, as they come."""
         job = {
             "setup": self._task.setup,
             "code": self._program.text,
-            "entry_point": self._task.entry_point,
-            "cases": [plain_data.write((case.args, case.kwargs)).text for case in cases],
+            "entry_point": entry_point,
+            "one_object": one_object,
+            "cases": [plain_data.write(call).text for call in calls],
         }
         with self._candidates().start(_HARNESS + "candidate", self._limits) as inmate:
             inmate.send(_encoded(job))
-            for number, case in enumerate(cases, start=1):
+            for number in range(len(calls)):
                 message = inmate.receive()
                 if message is None:
-                    return _by_ending(inmate.wait(), f"case {number}")
-                result = _case_result(message, case.expected, self._task.tolerance)
+                    return _by_ending(inmate.wait(), f"case {number + 1}")
+                result = problem(number, message)
                 if result is not None:
-                    return Result(result.outcome, f"case {number}: {result.detail}")
+                    return Result(result.outcome, f"case {number + 1}: {result.detail}")
         return Result(CodeOutcome.CORRECT)
 
     def _run_scripts(self) -> Result:
@@ -187,6 +204,30 @@ class _Runner:
         return Result(CodeOutcome.CORRECT)
 
     def _run_tests(self) -> Result:
+        """Tests that only compare written-out values as cases; all others, and doubts, in a process of their own."""
+        literal = literal_tests(self._tests, self._task.entry_point)
+        if literal is not None and re.split(r"\W", literal.entry_point)[0] in self._program.defined:
+            result = self._run_literal(literal)
+            if result.outcome != CodeOutcome.WRONG_ANSWER:
+                return result
+        return self._run_apart()
+
+    def _run_literal(self, tests: LiteralTests) -> Result:
+        """Correct when each result is, to the letter of its plain data, the expected one."""
+
+        def problem(number: int, message: bytes) -> Result | None:
+            trouble = _load_problem(message)
+            if trouble is not None:
+                return trouble
+            kind, text = unpack(message)
+            if kind == Reply.VALUE and text == plain_data.write(tests.calls[number].expected).text:
+                return None
+            return Result(CodeOutcome.WRONG_ANSWER, "another value")
+
+        calls = [(call.args, call.kwargs) for call in tests.calls]
+        return self._run_calls(tests.entry_point, calls, problem, one_object=True)
+
+    def _run_apart(self) -> Result:
         """The candidate in one process, the tests in another, a line between them."""
         ours, theirs = socket.socketpair()
         with ours, theirs:

@@ -1,8 +1,9 @@
 """The candidate's process: it runs an answer's program and says what its functions give back.
 
-The job, on the channel: {"setup", "code"} and, without a peer, {"entry_point", "cases"}: each case is plain data,
-(arguments, keyword arguments), and gets its reply on the channel. With a peer the program is run, LOADED is said
-on the channel, and the questions of a test program on the peer are answered.
+The job, on the channel: {"setup", "code"} and, without a peer, {"entry_point", "one_object", "cases"}: each case is
+plain data, (arguments, keyword arguments), and gets its reply on the channel; `one_object` calls one and the same
+object in all of them, where `Solution().add` would make a new one for each. With a peer the program is run, LOADED
+is said on the channel, and the questions of a test program on the peer are answered.
 
 Nothing here holds an expected value, and nothing that this process says about itself is believed: a hostile
 program can make it send anything, which is then no more than its answer.
@@ -10,8 +11,10 @@ program can make it send anything, which is then no more than its answer.
 
 from __future__ import annotations
 
+import functools
 import json
 import types
+from collections.abc import Callable
 from typing import Any
 
 from data_filters.sandbox.channel import Channel
@@ -40,8 +43,11 @@ def main(channel: Channel, peer: Channel | None) -> None:
         channel.send(pack(failing, described(error)))
         return
     if peer is None:
+        find: Callable[[], Any] = functools.partial(resolve, job["entry_point"], module)
+        if job["one_object"]:
+            find = functools.cache(find)
         for case in job["cases"]:
-            channel.send(_case_result(job["entry_point"], case, module, classes))
+            channel.send(_case_result(find, case, classes))
     else:
         channel.send(pack(Reply.LOADED, ""))
         _Server(module, classes).serve(peer)
@@ -56,10 +62,10 @@ def own_classes(module: types.ModuleType) -> dict[str, type]:
     }
 
 
-def _case_result(entry_point: str, case: str, module: types.ModuleType, classes: dict[str, type]) -> bytes:
+def _case_result(find: Callable[[], Any], case: str, classes: dict[str, type]) -> bytes:
     try:
         arguments, named = plain_reader.read(case).value
-        result = resolve(entry_point, module)(*arguments, **named)  # type: ignore[operator]  # any object
+        result = find()(*arguments, **named)
         return pack(Reply.VALUE, plain_data.write(result, classes).text)
     except plain_data.NotPlainDataError as error:
         return pack(Reply.NOT_PLAIN, str(error))
