@@ -26,6 +26,7 @@ from data_filters.judged import JudgedRow, unreadable_row
 from data_filters.parquet import RawRow, with_json_columns_read
 from data_filters.prompt_groups import waits_for_majority
 from data_filters.samples import Outcome, Sample, Verdict
+from data_filters.sandbox.pool import layers_in_use
 from data_filters.segments import WorkPlan, read_segment
 from data_filters.settings import ContaminationSettings, DuplicatesSettings, Source, VerifySettings
 from data_filters.shards import written_shard
@@ -184,6 +185,7 @@ class ShardWriter(PipelineStep):
                 else:
                     shard.add(judged)
                 yield document
+            shard.figures.sandbox = layers_in_use()
 
     def _digests(self, sample: Sample, pending: bool) -> tuple[bytes, bytes, bytes]:
         """What the passes over all rows compare: digest of the row, digest of its prompt, signature."""

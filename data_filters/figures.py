@@ -11,6 +11,7 @@ from data_filters.judged import JudgedRow
 from data_filters.samples import TASK, Check, Outcome, Sample, Verdict
 
 EXAMPLES_PER_REASON = 3
+LAYER_ON = "on"
 DISPUTES_SHOWN = 20
 _EXAMPLE_CHARACTERS = 600
 _FAULT_KINDS = 100
@@ -104,6 +105,8 @@ class FilterFigures(msgspec.Struct):
     """Rows by kind of task and by the verdict's outcome."""
     rules: dict[str, int] = msgspec.field(default_factory=dict)
     """Verified rows by the rule that their task's check accepted them under."""
+    sandbox: dict[str, str] = msgspec.field(default_factory=dict)
+    """For each layer of the sandbox "on", or why it was off in one of the workers; empty where no program was run."""
     labels: dict[str, LabelFigures] = msgspec.field(default_factory=dict)
     """Labels against verdicts, by source."""
     label_disputes: list[RejectedExample] = msgspec.field(default_factory=list)
@@ -168,6 +171,9 @@ class FilterFigures(msgspec.Struct):
         for tables, its_tables in ((self.checks, later.checks), (self.kinds, later.kinds)):
             for name, counts in its_tables.items():
                 _add_counts(tables.setdefault(name, {}), counts)
+        for layer, state in later.sandbox.items():
+            if self.sandbox.get(layer, LAYER_ON) == LAYER_ON:
+                self.sandbox[layer] = state
         self.label_disputes += later.label_disputes[: DISPUTES_SHOWN - len(self.label_disputes)]
         for reason, examples in later.examples.items():
             mine_shown = self.examples.setdefault(reason, [])

@@ -66,7 +66,7 @@ class ShardWriter:
     def __init__(self, folder: Path, first_number: int, synthetic: frozenset[str], files: ExitStack) -> None:
         self._number = first_number
         self._synthetic = synthetic
-        self._figures = FilterFigures()
+        self.figures = FilterFigures()
         self._encoder = msgspec.json.Encoder()
 
         def opened(name: str) -> IO[bytes]:
@@ -96,13 +96,13 @@ class ShardWriter:
                 self._write(self._kept, KEPT, judged.sample)
             else:
                 self._write(self._rejected, REJECTED, rejected_record(judged))
-            self._figures.add_row(judged, judged.source in self._synthetic)
+            self.figures.add_row(judged, judged.source in self._synthetic)
         self._write(self._verdicts, VERDICTS, judged.verdict)
         self._number += 1
 
     def finish(self) -> None:
         """Write what is known only at the end."""
-        self._figures_file.write(self._encoder.encode(self._figures))
+        self._figures_file.write(self._encoder.encode(self.figures))
 
     def _add_record(self, pending: bool, duplicate: bytes, prompt: bytes) -> None:
         at = self._at

@@ -114,11 +114,14 @@ def _make_one(stage: str, recipe: Path, runs: Path, override: list[str] | None) 
 @app.command()
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(help="Rows: .jsonl, .json, .gz or .zst of these, .parquet.", show_default=False)
+        list[Path],
+        typer.Argument(help="Rows: .jsonl, .json, .gz or .zst of these, .parquet.", show_default=False),
     ],
     out: Annotated[Path, typer.Option(help="Folder for verdicts.jsonl, kept.jsonl and rejected.jsonl.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    task: Annotated[Literal["math", "code"], typer.Option(help="The kind of task of rows that name none.")] = "math",
+    task: Annotated[
+        Literal["math", "code"], typer.Option(help="The kind of task of rows that name none.")
+    ] = "math",
     label_field: Annotated[
         str | None, typer.Option(help="A field, true or false, to hold the verdicts against.")
     ] = None,

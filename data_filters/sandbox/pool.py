@@ -67,6 +67,11 @@ class Sandbox:
         self.close()
 
     @property
+    def is_started(self) -> bool:
+        """Whether its server has been started, and not lost since."""
+        return self._server is not None
+
+    @property
     def layers(self) -> frozenset[Layer]:
         """The layers that hold its inmates. Starts the server. Raises as `start` does."""
         return frozenset(Layer) - self.missing.keys()
@@ -189,6 +194,14 @@ def shared_sandbox(name: str, require: Iterable[str] = (), preload: tuple[str, .
     if key not in _shared:
         _shared[key] = Sandbox(require, preload=preload)
     return _shared[key]
+
+
+def layers_in_use() -> dict[str, str]:
+    """For each layer "on", or why it is off in one of this process's shared sandboxes; empty while none has started."""
+    missing = [sandbox.missing for sandbox in _shared.values() if sandbox.is_started]
+    if not missing:
+        return {}
+    return {layer.value: next((off[layer] for off in missing if layer in off), "on") for layer in Layer}
 
 
 def close() -> None:

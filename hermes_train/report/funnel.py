@@ -6,7 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from data_filters.figures import FilterFigures, RejectedExample
-from hermes_train.report.views.agreement import OUTCOMES, AgreementView, OutcomeRow, agreement_view
+from hermes_train.report.views.agreement import (
+    OUTCOMES,
+    AgreementView,
+    OutcomeRow,
+    agreement_view,
+    sandbox_finding,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,9 +26,14 @@ def funnel_tables(figures: FilterFigures) -> Iterator[RenderableType]:
 
     Tables without rows are left out.
     """
+    from rich.text import Text
+
     agreement = agreement_view(figures)
     tables = (_funnel(figures), _examples(figures.examples), *_outcomes(agreement), _labels(agreement))
     yield from (table for table in tables if table.row_count)
+    sandbox = sandbox_finding(figures)
+    if sandbox is not None:
+        yield Text(sandbox + "\n")
 
 
 def _funnel(figures: FilterFigures) -> Table:

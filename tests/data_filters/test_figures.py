@@ -75,3 +75,12 @@ def test_rows_cannot_make_the_figures_grow_without_end() -> None:
     assert len(faults) <= 101
     assert sum(fault.planted for fault in faults.values()) == 500
     assert faults[OTHER_FAULTS].planted == 400
+
+
+def test_a_layer_that_one_worker_lacked_is_off_for_the_run() -> None:
+    figures = FilterFigures(sandbox={"seccomp": "on", "cgroup": "on"})
+
+    figures.merge(FilterFigures(sandbox={"seccomp": "on", "cgroup": "not ours"}))
+    figures.merge(FilterFigures())
+
+    assert figures.sandbox == {"seccomp": "on", "cgroup": "not ours"}

@@ -8,6 +8,7 @@ from data_filters.figures import FilterFigures, LabelFigures, RejectedExample
 from hermes_train.report.funnel import funnel_tables
 from hermes_train.report.load import load_run
 from hermes_train.report.views.agreement import agreement_view
+from hermes_train.report.views.funnel import funnel_view
 
 
 def printed(figures: FilterFigures) -> str:
@@ -64,6 +65,20 @@ def test_agreement_is_the_share_of_decided_rows_whose_verdict_is_their_label() -
     (row,) = agreement_view(FilterFigures(labels={"s": labels})).labels
 
     assert (row.agreement, row.undecided, row.wrong_verified) == ("99.0\u202f%", "4", "1")
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "told"),
+    [
+        ("on", "Programs ran with all 2 layers of the sandbox on."),
+        ("not ours", "without these layers of the sandbox: cgroup (not ours)."),
+    ],
+)
+def test_the_layers_that_held_programs_are_told(cgroup: str, told: str) -> None:
+    figures = FilterFigures(sandbox={"seccomp": "on", "cgroup": cgroup})
+
+    assert told in printed(figures)
+    assert any(told in finding for finding in funnel_view(figures).findings)
 
 
 def test_the_dearest_check_comes_first_with_its_time_per_row() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from data_filters.figures import FilterFigures, LabelFigures, RejectedExample
+from data_filters.figures import LAYER_ON, FilterFigures, LabelFigures, RejectedExample
 from data_filters.samples import Outcome
 from hermes_train.report.notation import brief, count, duration, part_of, percent
 
@@ -66,6 +66,16 @@ def agreement_view(figures: FilterFigures) -> AgreementView:
         labels=tuple(_label(source, found) for source, found in figures.labels.items()),
         disputes=tuple(figures.label_disputes),
     )
+
+
+def sandbox_finding(figures: FilterFigures) -> str | None:
+    """Return a sentence on the layers that held the programs of code rows; None where no program was run."""
+    if not figures.sandbox:
+        return None
+    off = [f"{layer} ({state})" for layer, state in figures.sandbox.items() if state != LAYER_ON]
+    if not off:
+        return f"Programs ran with all {len(figures.sandbox)} layers of the sandbox on."
+    return f"Programs ran without these layers of the sandbox: {', '.join(off)}."
 
 
 def _check(name: str, figures: FilterFigures) -> CheckRow:

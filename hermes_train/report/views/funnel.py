@@ -11,7 +11,7 @@ from markupsafe import Markup
 from data_filters.figures import FaultFigures, FilterFigures, RejectedExample, SourceFunnel
 from hermes_train.report.charts import Part, stacked_bar
 from hermes_train.report.notation import count, part_of, percent
-from hermes_train.report.views.agreement import AgreementView, agreement_view
+from hermes_train.report.views.agreement import AgreementView, agreement_view, sandbox_finding
 
 REASON_TONES = 8
 """Reasons with a colour of their own; rarer ones share the last."""
@@ -120,7 +120,8 @@ def _findings(figures: FilterFigures, total: SourceFunnel) -> tuple[str, ...]:
         false_alarms = sum(figures.clean_rejected.values())
         clean = count(figures.clean_read)
         found.append(f"Of {clean} rows made without a fault, {_were(false_alarms)} rejected.")
-    return tuple(found)
+    sandbox = sandbox_finding(figures)
+    return (*found, sandbox) if sandbox is not None else tuple(found)
 
 
 def _were(number: int) -> str:
