@@ -3,8 +3,9 @@
     python benchmarks/code_runs.py HUMANEVAL.jsonl.gz [--problems N] [--rounds N] [--json FILE]
 
 All sides judge the same HumanEval reference solutions by the same tests, one after another, in turns, pinned to one
-core. `tests apart` is what the filter does: candidate and tests in two isolated processes. `tests together` does the
-same work as the bare process, program and tests in one process, but isolated. The bare process gets them on the
+core. `as it verifies` is what the filter does: tests that only write values out as calls in one isolated process, all
+others in a second one beside the candidate's. `tests together` does the same work as the bare process, program and
+tests in one process, but isolated. The bare process gets them on the
 standard input of `python -I -S`. Needs a quiet machine.
 """
 
@@ -71,7 +72,7 @@ def run_together(sample: Sample) -> bool:
 
 BARE = "python -I -S, no isolation"
 SIDES: dict[str, Callable[[Sample], bool]] = {
-    "hermes-train, tests apart": checked,
+    "hermes-train, as it verifies": checked,
     "hermes-train, tests together": run_together,
     BARE: run_bare,
 }
