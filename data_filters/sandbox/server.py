@@ -121,6 +121,7 @@ class Server:
             report = self._report(*self._watch(inmate, order["limits"]["cpu_seconds"]), order["limits"])
             if self._own_namespace is None:
                 sweeping.end_children(self._processes)
+            self._scratch.clear()
             said = os.read(status_end, _MESSAGE_BYTES)
         except OSError as error:
             return {"lost": f"no inmate can be made: {error}"}
