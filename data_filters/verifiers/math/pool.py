@@ -1,29 +1,22 @@
 """A process beside this one that compares formulas and is killed when it takes too long.
 
-A thread cannot be killed, and math-verify's own alarm neither works outside the main thread nor tells a timeout from a
-wrong answer. A plain child process, in place of a process pool, also starts from daemonic workers and from processes
-that hold a GPU or threads. What it does is told in `worker`.
+math-verify's own alarm neither works outside the main thread nor tells a timeout from a wrong answer. What the process
+does is told in `worker`.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import selectors
-import subprocess
-import sys
 import threading
 from enum import StrEnum
-from pathlib import Path
 
 import msgspec
 
+from data_filters.verifiers.line_process import LineProcess
 from data_filters.verifiers.math.exact_values import Agreement
 
 _MODULE = "data_filters.verifiers.math.worker"
-_IMPORT_FOLDER = str(Path(__file__).parents[2])
-_START_SECONDS = 120.0
 _GRACE_SECONDS = 5.0
 """The process kills what takes too long by itself; past this it is taken for stuck and killed as well."""
 
@@ -60,7 +53,7 @@ class MathWorker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = LineProcess(_MODULE)
         self._decoder = msgspec.json.Decoder(Views)
 
     def compare(self, gold: str, given: str, seconds: float, with_library: bool = True) -> Views:
@@ -86,81 +79,19 @@ class MathWorker:
     def start(self) -> None:
         """Start the process now, where the time it takes is not counted. Raises RuntimeError."""
         with self._lock:
-            self._started()
+            self._process.start()
 
     def close(self) -> None:
         """End the process, if there is one; the next question starts another."""
         with self._lock:
-            self._kill()
+            self._process.kill()
 
     def _reply(self, question: bytes, seconds: float) -> bytes | None:
         """The reply to a question; None where the process is gone or stuck, which ends it."""
-        process = self._started()
         try:
-            reply = self._ask(process, question, seconds + _GRACE_SECONDS)
-        except (BrokenPipeError, TimeoutError):
-            reply = b""
-        if reply.endswith(b"\n"):
-            return reply
-        self._kill()
-        return None
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._kill()
-            search_path = os.pathsep.join(filter(None, (_IMPORT_FOLDER, os.environ.get("PYTHONPATH"))))
-            # -P: what lies in the current folder must not hide a module of the worker's.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                env=os.environ | {"PYTHONPATH": search_path},
-            )
-            self._await_start(self._process)
-        return self._process
-
-    def _await_start(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for the imports. Raises RuntimeError: a broken installation is no verdict on a row."""
-        try:
-            started = b"ready" in self._ask(process, b"", _START_SECONDS)
+            return self._process.exchange(question, seconds + _GRACE_SECONDS)
         except TimeoutError:
-            started = False
-        if not started:
-            self._kill()
-            raise RuntimeError(
-                f"the math process does not start; run `{sys.executable} -P -m {_MODULE}` to see why"
-            )
-
-    def _ask(self, process: subprocess.Popen[bytes], question: bytes, seconds: float) -> bytes:
-        """Send a question and return the reply line; b"" when the process ended. Raises TimeoutError."""
-        assert process.stdin is not None and process.stdout is not None
-        if question:
-            process.stdin.write(question)
-        reply = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while not reply.endswith(b"\n"):
-                if not selector.select(seconds):
-                    raise TimeoutError
-                part = os.read(process.stdout.fileno(), 65536)
-                if not part:
-                    return b""
-                reply += part
-        return reply
-
-    def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-        # Its children are killed by the kernel when it ends, and end by themselves when their pipes do.
-        process.kill()
-        process.wait()
+            return None
 
 
 def _encodable(text: str) -> str:
