@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from data_filters.words import runs
+
 _RUN_LENGTH = 8
 _PROBE_LENGTH = 4
 _LONGEST_WORD = 20
@@ -41,10 +43,7 @@ def find_loop(text: str, repeats: int) -> Loop | None:
     # Each pass of a loop after the first repeats all its probes.
     total = len(units) - _PROBE_LENGTH + 1
     least_repeated = _SHORTEST_LOOP * repeats // (repeats + 1) - _PROBE_LENGTH
-    if (
-        total - len(set(zip(*(units[start:] for start in range(_PROBE_LENGTH)), strict=False)))
-        < least_repeated
-    ):
+    if total - len(set(runs(units, _PROBE_LENGTH))) < least_repeated:
         return None
     # A passage that repeats words within itself gives some of its loop's votes to shorter distances.
     periods = _periods(units, least_repeated // 2)
@@ -57,14 +56,14 @@ def repeated_share(text: str) -> float:
     total = len(words) - _RUN_LENGTH + 1
     if total <= 0:
         return 0.0
-    return 1 - len(set(zip(*(words[start:] for start in range(_RUN_LENGTH)), strict=False))) / total
+    return 1 - len(set(runs(words, _RUN_LENGTH))) / total
 
 
 def _periods(units: Sequence[str], least: int) -> list[int]:
     """The commonest distances between a run of four words and its last occurrence before, met `least` times or more."""
     seen: dict[tuple[str, ...], int] = {}
     distances: Counter[int] = Counter()
-    for position, probe in enumerate(zip(*(units[start:] for start in range(_PROBE_LENGTH)), strict=False)):
+    for position, probe in enumerate(runs(units, _PROBE_LENGTH)):
         before = seen.get(probe)
         if before is not None:
             distances[position - before] += 1
