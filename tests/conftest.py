@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,6 +20,7 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 ROOT = Path(__file__).parents[1]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Await = Callable[[Iterable[int]], None]
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -50,6 +52,30 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data is not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def await_end() -> Await:
+    """Waits until none of some processes runs, and fails where one still does.
+
+    A process that has ended and is waited for by nobody counts as ended: where the first process of a container reaps
+    nobody, it stays as a zombie for good.
+    """
+
+    def runs(process: int) -> bool:
+        try:
+            return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def wait(processes: Iterable[int]) -> None:
+        deadline = time.monotonic() + 10
+        left = list(processes)
+        while left := [process for process in left if runs(process)]:
+            assert time.monotonic() < deadline, f"still running: {left}"
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

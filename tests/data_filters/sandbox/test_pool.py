@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from data_filters.sandbox.server_process import ServerLostError
 RunProgram = Callable[..., Run]
 Start = Callable[..., Inmate]
 Tree = Callable[[Sandbox], list[int]]
+Await = Callable[[Iterable[int]], None]
 
 SPIN = "while True: pass"
 SLEEP = "import time; time.sleep(60)"
@@ -143,7 +143,7 @@ def test_threads_wait_for_each_other(sandbox: Sandbox, run: RunProgram) -> None:
 
 @pytest.mark.parametrize("victim", [0, 1], ids=["keeper", "server"])
 def test_a_server_that_dies_in_a_run_is_no_fault_of_the_program(
-    start_running: Start, run: RunProgram, tree: Tree, victim: int
+    start_running: Start, run: RunProgram, tree: Tree, victim: int, await_end: Await
 ) -> None:
     with Sandbox() as sandbox:
         with start_running(sandbox, SLEEP) as inmate:
@@ -153,22 +153,24 @@ def test_a_server_that_dies_in_a_run_is_no_fault_of_the_program(
             ended = inmate.wait()
 
         assert ended.ending == Ending.INFRASTRUCTURE
-        wait_until_gone(processes)
+        await_end(processes)
         assert run(sandbox, "print(1)").stdout == b"1\n"
 
 
-def test_a_server_that_dies_between_two_runs_is_replaced(run: RunProgram, tree: Tree) -> None:
+def test_a_server_that_dies_between_two_runs_is_replaced(
+    run: RunProgram, tree: Tree, await_end: Await
+) -> None:
     with Sandbox() as sandbox:
         run(sandbox, "print(1)")
         processes = tree(sandbox)
         os.kill(processes[1], signal.SIGKILL)
-        wait_until_gone(processes[1:])
+        await_end(processes[1:])
 
         assert run(sandbox, "print(2)").stdout == b"2\n"
 
 
 def test_a_stopped_server_is_ended_and_the_run_has_no_fault(
-    start_running: Start, tree: Tree, monkeypatch: pytest.MonkeyPatch
+    start_running: Start, tree: Tree, monkeypatch: pytest.MonkeyPatch, await_end: Await
 ) -> None:
     monkeypatch.setattr("data_filters.sandbox.inmate._SECONDS_TO_END", 0.3)
     with Sandbox() as sandbox:
@@ -177,7 +179,7 @@ def test_a_stopped_server_is_ended_and_the_run_has_no_fault(
             os.kill(processes[1], signal.SIGSTOP)
             inmate.kill()
             inmate.wait()
-        wait_until_gone(processes)
+        await_end(processes)
 
 
 CALLER = """
@@ -194,7 +196,9 @@ time.sleep(60)
 """
 
 
-def test_nothing_outlives_a_caller_that_is_killed(below: Callable[[int], list[int]]) -> None:
+def test_nothing_outlives_a_caller_that_is_killed(
+    below: Callable[[int], list[int]], await_end: Await
+) -> None:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, [Path(pool.__file__).parents[2], *sys.path]))
     }
@@ -210,11 +214,13 @@ def test_nothing_outlives_a_caller_that_is_killed(below: Callable[[int], list[in
     caller.wait()
     caller.stdout.close()
 
-    wait_until_gone(processes)
+    await_end(processes)
     assert control_groups(keeper) == []
 
 
-def test_many_runs_leave_no_process_file_descriptor_or_mount(run: RunProgram, tree: Tree) -> None:
+def test_many_runs_leave_no_process_file_descriptor_or_mount(
+    run: RunProgram, tree: Tree, await_end: Await
+) -> None:
     with Sandbox() as sandbox:
         run(sandbox, "print(1)")
         keeper, server = tree(sandbox)
@@ -224,7 +230,7 @@ def test_many_runs_leave_no_process_file_descriptor_or_mount(run: RunProgram, tr
 
         assert tree(sandbox) == [keeper, server]
         assert (open_files(), open_files(server), mounts(server), temporary()) == before
-    wait_until_gone([keeper, server])
+    await_end([keeper, server])
     assert control_groups(keeper) == []
 
 
@@ -266,20 +272,6 @@ def test_a_harness_that_does_not_exist_is_an_error_that_says_so() -> None:
         pytest.raises(ServerLostError, match="no_such_harness"),
     ):
         _ = sandbox.layers
-
-
-def wait_until_gone(processes: list[int]) -> None:
-    until = time.monotonic() + 5
-    while alive := [process for process in processes if is_alive(process)]:
-        assert time.monotonic() < until, f"still there: {alive}"
-        time.sleep(0.01)
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def open_files(process: int | None = None) -> int:

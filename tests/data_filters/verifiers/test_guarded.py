@@ -1,14 +1,15 @@
 """A guarded function ends in time whatever it does, and the next question is answered."""
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from data_filters.verifiers import guarded
 from data_filters.verifiers.guarded import Ending, GuardedFunction
+
+Await = Callable[[Iterable[int]], None]
 
 MODULE = """
 import ctypes, os, time
@@ -92,15 +93,12 @@ def test_nothing_is_written_to_a_file(function: GuardedFunction, tmp_path: Path)
     assert not target.exists() or target.stat().st_size == 0
 
 
-def test_closing_leaves_no_process(function: GuardedFunction) -> None:
+def test_closing_leaves_no_process(function: GuardedFunction, await_end: Await) -> None:
     child = function.ask({"kind": "pid"}, 5).value
 
     function.close()
 
-    deadline = time.monotonic() + 5
-    while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:  # noqa: PTH110  (a process, no file)
-        time.sleep(0.02)
-    assert not os.path.exists(f"/proc/{child}")  # noqa: PTH110
+    await_end([child])
 
 
 def test_a_module_that_does_not_exist_is_no_verdict() -> None:

@@ -1,9 +1,7 @@
 """A process beside this one answers line by line, finds this package and nothing more, and ends when it must."""
 
 import json
-import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +9,18 @@ import pytest
 import data_filters
 from data_filters.verifiers.line_process import LineProcess
 
+Await = Callable[[Iterable[int]], None]
+
 PROGRAM = """
-import json, os, subprocess, sys, time
+import json, os, pathlib, subprocess, sys, time
 print("ready", flush=True)
 for line in sys.stdin:
     match line.strip():
         case "path":
             print(json.dumps(sys.path), flush=True)
         case "sleep":
-            subprocess.Popen(["sleep", "600"])
+            child = subprocess.Popen(["sleep", "600"])
+            pathlib.Path(os.environ["CHILD"]).write_text(str(child.pid))
             time.sleep(600)
         case "end":
             os._exit(3)
@@ -35,18 +36,6 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LinePro
     process = LineProcess("answering")
     yield process
     process.kill()
-
-
-def ended(group: int) -> bool:
-    """Whether nobody of a process group is left, once those without a parent have been waited for by the system."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_each_line_gets_its_reply_from_one_process(process: LineProcess) -> None:
@@ -69,16 +58,17 @@ def test_it_finds_this_package_and_none_of_the_modules_inside_as_if_they_were_al
 
 
 def test_what_takes_too_long_is_killed_with_what_it_started_and_the_next_line_is_answered(
-    process: LineProcess,
+    process: LineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, await_end: Await
 ) -> None:
+    monkeypatch.setenv("CHILD", str(tmp_path / "child"))
     process.start()
-    group = process.pid
-    assert group is not None
+    first = process.pid
+    assert first is not None
 
     with pytest.raises(TimeoutError):
-        process.exchange(b"sleep\n", 0.5)
+        process.exchange(b"sleep\n", 2)
 
-    assert ended(group)
+    await_end([first, int((tmp_path / "child").read_text())])
     assert process.exchange(b"one\n", 20) == b"one\n"
 
 

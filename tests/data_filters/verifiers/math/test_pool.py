@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ import pytest
 from data_filters.verifiers.math import pool as math_pool
 from data_filters.verifiers.math.exact_values import Agreement
 from data_filters.verifiers.math.pool import MathWorker, WorkerResult
+
+Await = Callable[[Iterable[int]], None]
 
 EASY = ("\\ln 8", "3\\ln 2")
 SLOW = ("\\tan \\theta = 2\\theta", "\\tan \\theta = 3\\theta")
@@ -33,13 +35,6 @@ def children(process: int) -> list[int]:
 def process_of(worker: MathWorker) -> int:
     assert worker._process is not None
     return worker._process.pid
-
-
-def is_running(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_both_views_of_two_formulas_are_told(worker: MathWorker) -> None:
@@ -86,18 +81,17 @@ def test_a_comparison_whose_process_is_killed_crashed_and_the_next_one_works(wor
     assert worker.compare(*EASY, seconds=10).library is True
 
 
-def test_a_whole_worker_that_is_killed_leaves_no_process_and_is_started_again(worker: MathWorker) -> None:
+def test_a_whole_worker_that_is_killed_leaves_no_process_and_is_started_again(
+    worker: MathWorker, await_end: Await
+) -> None:
     family = [process_of(worker), *children(process_of(worker))]
     os.kill(family[0], 9)
 
     assert worker.compare(*EASY, seconds=10).library is True
-    deadline = time.monotonic() + 10
-    while any(map(is_running, family)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(is_running, family))
+    await_end(family)
 
 
-def test_a_closed_worker_leaves_no_process() -> None:
+def test_a_closed_worker_leaves_no_process(await_end: Await) -> None:
     worker = MathWorker()
     worker.start()
     family = [process_of(worker), *children(process_of(worker))]
@@ -105,10 +99,7 @@ def test_a_closed_worker_leaves_no_process() -> None:
 
     worker.close()
 
-    deadline = time.monotonic() + 10
-    while any(map(is_running, family)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(is_running, family))
+    await_end(family)
 
 
 def test_text_that_no_pipe_carries_is_compared_all_the_same(worker: MathWorker) -> None:
