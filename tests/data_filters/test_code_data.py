@@ -4,15 +4,18 @@ The candidates run apart from their tests, with all layers of the sandbox that t
 """
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from data_filters.formats import parse_row
 from data_filters.readers import read_rows
-from data_filters.samples import CodeTask, InputOutput, Outcome, Sample
+from data_filters.samples import Check, CodeTask, InputOutput, Outcome, Sample
 from data_filters.sandbox import pool
 from data_filters.settings import CodeSettings, Source
 from data_filters.verifiers.code import check
@@ -85,6 +88,22 @@ BROKEN = {
 }
 
 
+Judge = Callable[[list[Sample], list[str], list[CodeSettings]], list[Check]]
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Judge]:
+    """Judges many answers on all cores."""
+    workers = ProcessPoolExecutor(os.cpu_count(), get_context("fork"))
+
+    def judged(samples: list[Sample], answers: list[str], settings: list[CodeSettings]) -> list[Check]:
+        tasks = [sample.task for sample in samples]
+        return list(workers.map(check, tasks, answers, settings, chunksize=4))
+
+    yield judged
+    workers.shutdown()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _sandboxes() -> Iterator[None]:
     yield
@@ -97,36 +116,44 @@ def problems(path: Path) -> list[tuple[str, Sample]]:
     return [(f"{path.name}/{number}", parse_row(row, source, number)) for number, row in read_rows(source)]
 
 
-def judged(sample: Sample, content: str, settings: CodeSettings) -> tuple[Outcome, str]:
-    assert isinstance(sample.task, CodeTask)
-    found = check(sample.task, content, settings)
-    return found.outcome, found.reason
-
-
 @pytest.mark.parametrize("name", SETS)
-def test_every_reference_solution_verifies_apart_from_its_tests(shared_data: Path, name: str) -> None:
+def test_every_reference_solution_verifies_apart_from_its_tests(
+    shared_data: Path, judge: Judge, name: str
+) -> None:
     rows = problems(shared_data / "code" / name)
     assert len(rows) == SETS[name]
 
-    reasons = {}
-    for place, sample in rows:
-        settings = CodeSettings(seconds=120, wall_seconds=240) if place in SLOW else CodeSettings()
-        reasons[place] = judged(sample, sample.answer.content, settings)[1]
+    checks = judge(
+        [sample for _, sample in rows],
+        [sample.answer.content for _, sample in rows],
+        [
+            CodeSettings(seconds=120, wall_seconds=240) if place in SLOW else CodeSettings()
+            for place, _ in rows
+        ],
+    )
 
+    reasons = {place: found.reason for (place, _), found in zip(rows, checks, strict=True)}
     differing = {place: reason for place, reason in reasons.items() if reason != "code_correct"}
     assert differing == {place: reason for place, reason in NOT_VERIFIED.items() if place.startswith(name)}
 
 
 @pytest.mark.parametrize("way", BROKEN)
 @pytest.mark.parametrize("name", SETS)
-def test_every_broken_solution_is_refuted(shared_data: Path, name: str, way: str) -> None:
-    not_refuted = {}
-    for place, sample in problems(shared_data / "code" / name):
-        code = sample.answer.content.removesuffix("```") + BREAK.replace("HOW", BROKEN[way]) + "```"
-        outcome, reason = judged(sample, code, CodeSettings(seconds=5))
-        if outcome != Outcome.REFUTED:
-            not_refuted[place] = reason
+def test_every_broken_solution_is_refuted(shared_data: Path, judge: Judge, name: str, way: str) -> None:
+    rows = problems(shared_data / "code" / name)
+    broken = BREAK.replace("HOW", BROKEN[way]) + "```"
 
+    checks = judge(
+        [sample for _, sample in rows],
+        [sample.answer.content.removesuffix("```") + broken for _, sample in rows],
+        [CodeSettings(seconds=5)] * len(rows),
+    )
+
+    not_refuted = {
+        place: found.reason
+        for (place, _), found in zip(rows, checks, strict=True)
+        if found.outcome != Outcome.REFUTED
+    }
     broken_tests = {place for place, reason in NOT_VERIFIED.items() if reason == "code_tests_broken"}
     assert not_refuted == {place: "code_tests_broken" for place in broken_tests if place.startswith(name)}
 
