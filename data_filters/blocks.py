@@ -21,10 +21,11 @@ from datatrove.pipeline.base import PipelineStep
 
 from data_filters.contamination import HeldOut, build_index, check
 from data_filters.duplicates import duplicate_digest, prompt_digest
-from data_filters.formats import RowError, parse_row
+from data_filters.formats import parse_row
 from data_filters.judged import JudgedRow, unreadable_row
 from data_filters.parquet import RawRow, with_json_columns_read
 from data_filters.prompt_groups import waits_for_majority
+from data_filters.row_fields import RowError
 from data_filters.samples import Outcome, Sample, Verdict
 from data_filters.sandbox.pool import layers_in_use
 from data_filters.segments import WorkPlan, read_segment

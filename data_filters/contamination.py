@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from data_filters.errors import UserError
-from data_filters.formats import RowError, parse_row
+from data_filters.formats import parse_row
 from data_filters.readers import read_rows
+from data_filters.row_fields import RowError
 from data_filters.samples import Check, Message, Outcome, Sample
 from data_filters.settings import ContaminationSettings, Source
 from data_filters.words import Run, runs, words

@@ -5,10 +5,12 @@ One example of each form:
     openai    {"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]}
     sharegpt  {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}]}
     alpaca    {"instruction": "Add.", "input": "2 and 2", "output": "4", "system": "", "history": [["Hi",
-    "Hello"]]} r1        {"problem": "2+2?", "generations": ["<think>Two and two.</think>4"], "answer": "4"}
+    "Hello"]]}
+    r1        {"problem": "2+2?", "generations": ["<think>Two and two.</think>4"], "answer": "4"}
     gsm8k     {"question": "2+2?", "answer": "2+2=<<2+2=4>>4\\n#### 4"}
 
-A sample's own row (see `samples`) is an openai row with more fields; programming problems are in `code_rows`.
+A sample's own row (see `samples`) is an openai row with more fields; programming problems are in `code_rows`,
+OpenAssistant's message trees in `oasst`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from typing import Any
 
 import msgspec
 
-from data_filters import code_rows
-from data_filters.samples import MathTask, Message, Mode, Role, Sample, Task
+from data_filters import code_rows, oasst
+from data_filters.row_fields import Row, RowError, kind_of, read_first_text, read_text
+from data_filters.samples import MathTask, Message, Mode, Role, Sample, Task, TrainedPart
 from data_filters.settings import RowFormat, Source
 
 OPENING_TAG = "<think>"
@@ -29,8 +32,6 @@ CLOSING_TAG = "</think>"
 
 LABEL = "label"
 """The key of a sample's meta that holds what its source says of the answer: true for a right one."""
-
-Row = dict[str, Any]
 
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
@@ -47,22 +48,6 @@ _CALCULATOR_MARK = re.compile(r"<<[^<>]*>>")
 _FINAL_LINE = re.compile(r"^####\s*(.+?)\s*$", re.MULTILINE)
 
 
-class RowError(Exception):
-    """A row that cannot be read as a sample: `reason` is a stable slug, `detail` is for people.
-
-    `line` is the start of the text that did not parse, where it did not come as far as a row.
-    """
-
-    def __init__(self, reason: str, detail: str, line: str = "") -> None:
-        super().__init__(reason, detail, line)
-        self.reason = reason
-        self.detail = detail
-        self.line = line
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
-
-
 def parse_row(row: object, source: Source, number: int) -> Sample:
     """Read one row of `source` as a sample.
 
@@ -71,7 +56,7 @@ def parse_row(row: object, source: Source, number: int) -> Sample:
     asks for.
     """
     if not isinstance(row, dict):
-        raise RowError("row_not_object", f"a row is a JSON object; this one is {_kind_of(row)}")
+        raise RowError("row_not_object", f"a row is a JSON object; this one is {kind_of(row)}")
     layout = detect_format(row) if source.format == "auto" else source.format
     messages = _READERS[layout](row)
     _require_turns(messages)
@@ -95,6 +80,8 @@ def detect_format(row: Row) -> RowFormat:
         return "sharegpt"
     if "instruction" in row and "output" in row:
         return "alpaca"
+    if oasst.is_tree(row):
+        return "oasst"
     if "question" in row and isinstance(row.get("answer"), str) and _FINAL_LINE.search(row["answer"]):
         return "gsm8k"
     if (code_layout := code_rows.layout_of(row)) is not None:
@@ -180,32 +167,32 @@ def _read_sharegpt(row: Row) -> list[Message]:
 def _read_alpaca(row: Row) -> list[Message]:
     messages: list[Message] = []
     if row.get("system"):
-        messages.append(Message("system", _text(row["system"], "system")))
+        messages.append(Message("system", read_text(row["system"], "system")))
     history = row.get("history") or []
     if not isinstance(history, list):
-        raise RowError("message_not_text", f"history is a list of pairs; here it is {_kind_of(history)}")
+        raise RowError("message_not_text", f"history is a list of pairs; here it is {kind_of(history)}")
     for exchange in history:
         if not isinstance(exchange, list | tuple) or len(exchange) != 2:
             raise RowError("message_not_text", "each entry of history is a pair [question, answer]")
-        messages.append(Message("user", _text(exchange[0], "history")))
-        messages.append(_assistant(_text(exchange[1], "history")))
-    question = _text(row.get("instruction"), "instruction")
+        messages.append(Message("user", read_text(exchange[0], "history")))
+        messages.append(_assistant(read_text(exchange[1], "history")))
+    question = read_text(row.get("instruction"), "instruction")
     if row.get("input"):
-        question += "\n" + _text(row["input"], "input")
+        question += "\n" + read_text(row["input"], "input")
     messages.append(Message("user", question))
-    messages.append(_assistant(_text(row.get("output"), "output")))
+    messages.append(_assistant(read_text(row.get("output"), "output")))
     return messages
 
 
 def _read_r1(row: Row) -> list[Message]:
-    question = _first_text(row, _QUESTION_FIELDS)
+    question = read_first_text(row, _QUESTION_FIELDS)
     return [Message("user", question), _assistant(_generation(row))]
 
 
 def _read_gsm8k(row: Row) -> list[Message]:
-    worked, final = _split_gsm8k(_text(row.get("answer"), "answer"))
+    worked, final = _split_gsm8k(read_text(row.get("answer"), "answer"))
     answer = Message("assistant", f"The answer is $\\boxed{{{final}}}$.", reasoning=worked)
-    return [Message("user", _text(row.get("question"), "question")), answer]
+    return [Message("user", read_text(row.get("question"), "question")), answer]
 
 
 def _read_code_problem(layout: code_rows.CodeLayout, row: Row) -> list[Message]:
@@ -222,6 +209,7 @@ _READERS: dict[RowFormat, Callable[[Row], list[Message]]] = {
     "alpaca": _read_alpaca,
     "r1": _read_r1,
     "gsm8k": _read_gsm8k,
+    "oasst": oasst.read_tree,
     **{layout: partial(_read_code_problem, layout) for layout in code_rows.CODE_LAYOUTS},
 }
 
@@ -241,26 +229,26 @@ def _generation(row: Row) -> str:
         raise RowError("no_assistant_turn", f"none of the fields is filled: {', '.join(_GENERATION_FIELDS)}")
     found = row[name]
     if not isinstance(found, list):
-        return _text(found, name)
+        return read_text(found, name)
     if not found:
         raise RowError("no_assistant_turn", f"{name} is an empty list")
     marked = (row[field] for field in _CORRECTNESS_FIELDS if isinstance(row.get(field), list))
     marks: list[Any] = next(marked, [])
     best = next((index for index, mark in enumerate(marks[: len(found)]) if mark), 0)
-    return _text(found[best], name)
+    return read_text(found[best], name)
 
 
 def _turns(row: Row, name: str) -> list[Any]:
     turns = row.get(name)
     if not isinstance(turns, list):
-        raise RowError("no_messages", f"{name} is a list of turns; here it is {_kind_of(turns)}")
+        raise RowError("no_messages", f"{name} is a list of turns; here it is {kind_of(turns)}")
     return turns
 
 
 def _read_message(turn: object) -> Message:
     """Read one turn with role/content or from/value keys."""
     if not isinstance(turn, dict):
-        raise RowError("message_not_text", f"a turn is an object; this one is {_kind_of(turn)}")
+        raise RowError("message_not_text", f"a turn is an object; this one is {kind_of(turn)}")
     speaker = turn.get("role", turn.get("from"))
     role = _ROLES.get(speaker) if isinstance(speaker, str) else None
     if role is None:
@@ -268,8 +256,8 @@ def _read_message(turn: object) -> Message:
     calls = _read_tool_calls(turn)
     content = turn.get("content", turn.get("value"))
     if speaker == "function_call":
-        calls, content = _read_function_call(_text(content, "value")), ""
-    text = "" if content is None and calls else _text(content, "content")
+        calls, content = _read_function_call(read_text(content, "value")), ""
+    text = "" if content is None and calls else read_text(content, "content")
     if role != "assistant":
         return Message(
             role, text, name=_given_name(turn), train="none" if turn.get("train") == "none" else "all"
@@ -281,23 +269,39 @@ def _assistant(
     text: str, thought: str | None = None, calls: list[Row] | None = None, turn: Row | None = None
 ) -> Message:
     """Make an assistant turn, splitting a thought that still stands in its text."""
+    train = _given_train(turn or {})
     if thought is None:
-        thought, text = split_thought(text)
-    train = (turn or {}).get("train", "all")
-    if train not in ("all", "none", "close_think"):
-        raise RowError("train_not_known", f"train is {train!r}; it can be all, none or close_think")
+        thought, answer = split_thought(text)
+        if thought is not None and isinstance(train, list):
+            raise RowError(
+                "train_not_known",
+                "train counts the characters of a thought that stands in a field of its own",
+            )
+        text = answer
     return Message("assistant", text, thought, calls, _given_name(turn or {}), train)
+
+
+def _given_train(turn: Row) -> TrainedPart:
+    train = turn.get("train", "all")
+    try:
+        return msgspec.convert(train, TrainedPart)
+    except msgspec.ValidationError as error:
+        raise RowError(
+            "train_not_known",
+            f"train is {str(train)[:80]!r}; it can be all, none, close_think or a list of "
+            '{"part": "content", "start": 0, "end": 9}',
+        ) from error
 
 
 def _given_name(turn: Row) -> str | None:
     name = turn.get("name")
-    return None if name is None else _text(name, "name")
+    return None if name is None else read_text(name, "name")
 
 
 def _given_thought(turn: Row) -> str | None:
     for name in _THOUGHT_FIELDS:
         if turn.get(name) is not None:
-            return _text(turn[name], name)
+            return read_text(turn[name], name)
     return None
 
 
@@ -306,7 +310,7 @@ def _read_tool_calls(turn: Row) -> list[Row] | None:
     if calls is None:
         return None
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise RowError("tool_call_not_json", f"tool_calls is a list of objects; here it is {_kind_of(calls)}")
+        raise RowError("tool_call_not_json", f"tool_calls is a list of objects; here it is {kind_of(calls)}")
     return calls or None
 
 
@@ -331,7 +335,7 @@ def _read_tools(tools: object) -> list[Row] | None:
         except (msgspec.DecodeError, RecursionError) as error:
             raise RowError("tools_not_json", f"tools does not parse: {error}") from error
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise RowError("tools_not_json", f"tools is a list of objects; here it is {_kind_of(tools)}")
+        raise RowError("tools_not_json", f"tools is a list of objects; here it is {kind_of(tools)}")
     return tools or None
 
 
@@ -347,14 +351,14 @@ def _read_task(row: Row, source: Source, layout: RowFormat) -> Task | None:
     except ValueError as error:
         raise RowError("task_not_valid", f"task {kind or 'code'!r}: {error}") from error
     if layout == "gsm8k":
-        return MathTask(_split_gsm8k(_text(row.get("answer"), "answer"))[1], format="boxed")
+        return MathTask(_split_gsm8k(read_text(row.get("answer"), "answer"))[1], format="boxed")
     if source.task != "math":
         return None
     name = source.answer_field or "answer"
     answer = row.get(name)
     if answer is None or answer == "":
         return None
-    return MathTask(str(answer) if isinstance(answer, int | float) else _text(answer, name))
+    return MathTask(str(answer) if isinstance(answer, int | float) else read_text(answer, name))
 
 
 def _read_meta(row: Row, layout: RowFormat) -> Row:
@@ -369,31 +373,6 @@ def _read_label(row: Row, source: Source) -> Row:
     label = row.get(source.label_field)
     if not isinstance(label, bool):
         raise RowError(
-            "label_not_boolean", f"{source.label_field} is true or false; here it is {_kind_of(label)}"
+            "label_not_boolean", f"{source.label_field} is true or false; here it is {kind_of(label)}"
         )
     return {LABEL: label}
-
-
-def _first_text(row: Row, names: tuple[str, ...]) -> str:
-    name = next((name for name in names if row.get(name) is not None), None)
-    if name is None:
-        raise RowError("no_messages", f"none of the fields is filled: {', '.join(names)}")
-    return _text(row[name], name)
-
-
-def _text(value: object, name: str) -> str:
-    """A text, or the texts of a list of text parts put together. Raises RowError `message_not_text`."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value and all(_is_text_part(part) for part in value):
-        return "".join(part["text"] for part in value)
-    raise RowError("message_not_text", f"{name} is a text; here it is {_kind_of(value)}")
-
-
-def _is_text_part(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-
-
-def _kind_of(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "missing"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

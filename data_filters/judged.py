@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from data_filters.formats import RowError
+from data_filters.row_fields import RowError
 from data_filters.samples import Check, Outcome, Sample, Verdict
 
 

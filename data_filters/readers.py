@@ -15,8 +15,8 @@ import msgspec
 
 from data_filters.errors import UserError
 from data_filters.files import damage_told, open_lines
-from data_filters.formats import RowError
 from data_filters.parquet import RawRow, read_parquet, with_json_columns_read
+from data_filters.row_fields import RowError
 from data_filters.settings import Source
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json", ".json.gz", ".json.zst", ".parquet")
@@ -219,7 +219,9 @@ def _synthetic_rows(source: Source) -> Iterator[dict[str, Any]]:
     from data_filters.synthetic import rows
 
     assert source.synthetic is not None and source.rows is not None
-    return rows(source.synthetic, source.rows, source.seed, source.mode, source.faults)
+    for row in rows(source.synthetic, source.rows, source.seed, source.mode, source.faults):
+        # Two programs of one kind make rows of the same ids: let the source number them.
+        yield {name: value for name, value in row.items() if name != "id"}
 
 
 def _as_row(value: Any, place: str) -> RawRow:

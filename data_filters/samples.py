@@ -20,8 +20,18 @@ import msgspec
 Role = Literal["system", "user", "assistant", "tool"]
 """Who speaks in a message."""
 
-TrainedPart = Literal["all", "none", "close_think"]
-"""What of a message is trained: all, nothing, or only the closing of the thought and the end of the turn."""
+
+class TrainSpan(msgspec.Struct, frozen=True):
+    """Characters [start, end) of a message's thought or text that are trained. The turn's end token is, too, where a
+    span reaches the end of the text."""
+
+    part: Literal["reasoning", "content"]
+    start: int
+    end: int
+
+
+TrainedPart = Literal["all", "none", "close_think"] | list[TrainSpan]
+"""What of a message is trained: all, nothing, only the closing of the thought and the end of the turn, or spans."""
 
 PairKind = Literal["trace", "constraint", "refusal"]
 """What tells the two sides of a preference pair apart."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from data_filters.errors import UserError
-from data_filters.formats import RowError, parse_row
+from data_filters.formats import parse_row
 from data_filters.readers import read_rows
+from data_filters.row_fields import RowError
 from data_filters.samples import Sample
 from data_filters.settings import Source
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from data_filters.formats import RowError, parse_row
+from data_filters.formats import parse_row
+from data_filters.row_fields import RowError
 from data_filters.samples import CodeTask, Outcome
 from data_filters.settings import Source, VerifySettings
 from data_filters.verify import verify

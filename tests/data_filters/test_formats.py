@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_filters.formats import RowError, intended_mode, parse_row, split_thought
+from data_filters.formats import intended_mode, parse_row, split_thought
+from data_filters.row_fields import RowError
 from data_filters.samples import InstructionsTask, MathTask, Mode, Sample
 from data_filters.settings import Source
 
@@ -170,6 +172,19 @@ def test_a_math_task_is_built_from_the_named_field_and_from_numbers() -> None:
     assert read(row).task is None
 
 
+FOUR = {"part": "content", "start": 0, "end": 1}
+
+
+@pytest.mark.parametrize("train", ["all", "none", "close_think", [FOUR]])
+def test_a_turn_says_what_of_it_is_trained(train: object) -> None:
+    said = {"role": "assistant", "reasoning": "2 and 2", "content": "4, of course", "train": train}
+
+    found = read({"messages": [ASK, said]}).answer
+
+    assert msgspec.to_builtins(found.train) == train
+    assert found.content == "4, of course"
+
+
 @pytest.mark.parametrize(
     ("row", "slug"),
     [
@@ -189,6 +204,14 @@ def test_a_math_task_is_built_from_the_named_field_and_from_numbers() -> None:
             "task_not_valid",
         ),
         ({"messages": [ASK, {"role": "assistant", "content": "4", "train": "half"}]}, "train_not_known"),
+        (
+            {"messages": [ASK, {"role": "assistant", "content": "4", "train": [{"part": "all"}]}]},
+            "train_not_known",
+        ),
+        (
+            {"messages": [ASK, {"role": "assistant", "content": "<think>2</think>4", "train": [FOUR]}]},
+            "train_not_known",
+        ),
         ({"instruction": "Add.", "output": None}, "message_not_text"),
         ({"problem": "2+2?", "generations": []}, "no_assistant_turn"),
     ],

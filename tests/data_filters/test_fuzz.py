@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from data_filters.files import read_jsonl
-from data_filters.formats import RowError, parse_row
+from data_filters.formats import parse_row
 from data_filters.pipeline import run_filter
+from data_filters.row_fields import RowError
 from data_filters.samples import Message, Sample
 from data_filters.settings import (
     CodeSettings,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_filters.errors import UserError
-from data_filters.formats import RowError
 from data_filters.readers import array_lines, read_rows
+from data_filters.row_fields import RowError
 from data_filters.settings import Source
 
 ROWS = [{"n": 0}, {"n": 1}, {"n": 2}]
