@@ -9,9 +9,12 @@ from typing import IO, Any, Literal, Protocol
 
 import msgspec
 
+from data_filters.errors import UserError
 from data_filters.files import copy_bytes, read_jsonl, write_atomically
 from data_filters.parquet import read_parquet, rejected_columns, sample_columns
+from data_filters.row_fields import RowError
 from data_filters.samples import Sample, Verdict
+from data_filters.segments import Segment, read_segment
 
 Form = Literal["jsonl", "parquet"]
 
@@ -66,11 +69,28 @@ def rejected_output(folder: Path, form: Form) -> Iterator[RowsOutput]:
                 yield out
 
 
+def kept_file(folder: Path) -> Path:
+    """Return the file of kept samples in a filter's folder, whatever its form."""
+    parquet = folder / f"{KEPT}.parquet"
+    return parquet if parquet.is_file() else folder / f"{KEPT}.jsonl"
+
+
 def read_kept(folder: Path) -> Iterator[Sample]:
     """Yield the kept samples of a filter's folder, whatever their form."""
-    parquet = folder / f"{KEPT}.parquet"
-    rows = read_parquet(parquet) if parquet.is_file() else read_jsonl(folder / f"{KEPT}.jsonl")
+    file = kept_file(folder)
+    rows = read_parquet(file) if file.suffix == ".parquet" else read_jsonl(file)
     return (msgspec.convert(row, Sample) for row in rows)
+
+
+def read_kept_segment(segment: Segment) -> Iterator[tuple[int, Sample]]:
+    """Yield (number of the row, sample) for each row of a part of the file of kept samples.
+
+    Raises UserError when the file is damaged.
+    """
+    for number, row in read_segment(segment):
+        if isinstance(row, RowError):
+            raise UserError(f"{row}; run filter again")
+        yield number, msgspec.convert(row, Sample)
 
 
 def read_rejected(folder: Path) -> Iterator[tuple[Sample, Verdict]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
@@ -45,34 +46,48 @@ def build_pairs(
     that keeps a constraint or schema against one that breaks it, and `refusal`, for the share `refusals` of
     the kept direct samples, an answer against a refusal. Only refuted samples stand on the rejected side: a
     failed or unverified one was not shown to be wrong. Pairs with two equal sides are left out. At most
-    `limit` pairs are returned, the kinds taking turns. Raises ValueError when `refusals` is no share.
+    `limit` pairs are returned, the kinds taking turns. `kept` is read once and may be larger than memory: what is held
+    are the refuted samples, the kept ones of their prompts, and of the other pairs `limit`. Raises ValueError when
+    `refusals` is no share.
     """
     if not 0 <= refusals <= 1:
         raise ValueError(f"refusals is {refusals}; it is a share from 0 to 1")
-    chosen = list(kept)
     refuted = _by_prompt(rejected)
-    pairs = list(_contrast_pairs(chosen, refuted, seed)) + list(_refusal_pairs(chosen, seed, refusals))
-    return _mixed(pairs, seed)[:limit]
+    winners: dict[_GroupKey, list[Sample]] = {key: [] for key in refuted}
+    turned_down = _first(_refusal_pairs(_winners_noted(kept, winners), seed, refusals), seed, limit)
+    contrasts = list(_contrast_pairs(winners, refuted, seed))
+    by_kind: dict[str, list[Pair]] = {"refusal": turned_down}
+    for kind in {pair.kind for pair in contrasts}:
+        by_kind[kind] = _first((pair for pair in contrasts if pair.kind == kind), seed, limit)
+    return _in_turns(by_kind)[:limit]
+
+
+def _winners_noted(kept: Iterable[Sample], winners: dict[_GroupKey, list[Sample]]) -> Iterator[Sample]:
+    """Yield every kept sample, and keep those whose prompt and mode a refuted one has."""
+    for sample in kept:
+        group = winners.get(_group_key(sample)) if winners else None
+        if group is not None:
+            group.append(sample)
+        yield sample
 
 
 def _contrast_pairs(
-    chosen: list[Sample], refuted: dict[_GroupKey, list[tuple[Sample, PairKind]]], seed: int
+    winners: dict[_GroupKey, list[Sample]],
+    refuted: dict[_GroupKey, list[tuple[Sample, PairKind]]],
+    seed: int,
 ) -> Iterator[Pair]:
     """Each refuted sample is used once, against one of the kept samples of its prompt and mode."""
-    kept_by_prompt: dict[_GroupKey, list[Sample]] = {}
-    for sample in chosen:
-        kept_by_prompt.setdefault(_group_key(sample), []).append(sample)
     for key, losers in refuted.items():
-        winners = kept_by_prompt.get(key, [])
+        group = winners[key]
         for loser, kind in losers:
-            if winners:
-                winner = winners[_draw(seed, loser.id) % len(winners)]
+            if group:
+                winner = group[_draw(seed, loser.id) % len(group)]
                 pair = _pair(kind, winner, loser.answer, f"{winner.id}|{loser.id}")
                 if pair.chosen != pair.rejected:
                     yield pair
 
 
-def _refusal_pairs(chosen: list[Sample], seed: int, share: float) -> Iterator[Pair]:
+def _refusal_pairs(chosen: Iterable[Sample], seed: int, share: float) -> Iterator[Pair]:
     for sample in chosen:
         draw = _draw(seed, f"refusal {sample.id}")
         if sample.mode == Mode.DIRECT and draw < share * 2**64:
@@ -115,11 +130,17 @@ def _pair(kind: PairKind, winner: Sample, loser: Message, name: str) -> Pair:
     )
 
 
-def _mixed(pairs: list[Pair], seed: int) -> list[Pair]:
-    """Each kind in a seeded order, the kinds taking turns, so that a limit leaves some of each."""
-    by_kind: dict[str, list[Pair]] = {}
-    for pair in sorted(pairs, key=lambda pair: (_draw(seed, pair.id), pair.id)):
-        by_kind.setdefault(pair.kind, []).append(pair)
+def _first(pairs: Iterable[Pair], seed: int, limit: int | None) -> list[Pair]:
+    """The pairs in a seeded order; no more than `limit` are held at a time."""
+
+    def place(pair: Pair) -> tuple[int, str]:
+        return _draw(seed, pair.id), pair.id
+
+    return sorted(pairs, key=place) if limit is None else heapq.nsmallest(limit, pairs, key=place)
+
+
+def _in_turns(by_kind: dict[str, list[Pair]]) -> list[Pair]:
+    """The kinds taking turns, so that a limit leaves some of each."""
     turns = zip_longest(*(by_kind[kind] for kind in sorted(by_kind)))
     return [pair for turn in turns for pair in turn if pair is not None]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from data_filters.errors import UserError
-from data_filters.formats import RowError
+from data_filters.row_fields import RowError
 from data_filters.samples import Message, Sample
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import msgspec
 
@@ -36,6 +36,9 @@ over all rows hold in memory at a time."""
 
 _TASKS_PER_WORKER = 4
 _MARKS = 4096
+"""Places kept for cutting the files of a source."""
+_FINE_MARKS = 1 << 20
+"""Places kept for cutting one file alone, 16 MB of them: tasks are even up to a thousand million rows."""
 _PACKED = (".gz", ".zst")
 
 
@@ -150,6 +153,21 @@ def plan_work(sources: list[Source], engine: EngineSettings, folder: Path) -> Wo
     return WorkPlan(reading, segments, starts)
 
 
+def plan_file(file: Path, rows_per_task: int, most_tasks: int) -> list[Segment]:
+    """Cut one file of rows, .jsonl or .parquet, into tasks of about as many rows: one segment each.
+
+    The cut depends on nothing but the file: the same for any number of workers. Raises UserError for a damaged file.
+    """
+    if file.suffix == ".parquet":
+        rows = count_rows(file)
+        found = _RowFile(0, file, str(file), 0, rows, rows)
+    else:
+        found = _line_file(0, file, str(file), 0, None, _FINE_MARKS, "line")
+    tasks = min(-(-found.rows // rows_per_task), most_tasks)
+    segments, _ = _cut([found], found.rows, tasks) if tasks else ([], [])
+    return [segment for task in segments for segment in task]
+
+
 def read_segment(segment: Segment) -> Iterator[tuple[int, RawRow]]:
     """Yield (number, row) for each row of a segment; a line that cannot be read comes as a RowError.
 
@@ -262,12 +280,7 @@ def _unpacked_lines(path: Path, limit: int | None) -> Iterator[bytes]:
 def _made_lines(source: Source) -> Iterator[bytes]:
     encoder = msgspec.json.Encoder()
     for row in islice(made_rows(source), source.rows):
-        # Two programs of one kind make rows of the same ids: let the source number them.
-        yield encoder.encode(_without_id(row) if source.synthetic is not None else row) + b"\n"
-
-
-def _without_id(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "id"}
+        yield encoder.encode(row) + b"\n"
 
 
 def _write_lines(file: Path, lines: Iterable[bytes]) -> None:

@@ -8,12 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from data_filters.sandbox.layers import layers_named
 
-RowFormat = Literal["auto", "openai", "sharegpt", "alpaca", "r1", "gsm8k", "humaneval", "mbpp", "leetcode"]
+RowFormat = Literal[
+    "auto", "openai", "sharegpt", "alpaca", "oasst", "r1", "gsm8k", "humaneval", "mbpp", "leetcode"
+]
 ModeName = Literal["think", "direct"]
 TaskName = Literal["math", "code"]
 KeepOrDrop = Literal["keep", "drop"]
 Reading = Literal["strict", "loose"]
 Share = Annotated[float, Field(ge=0, le=1)]
+_SHARE_ROUNDING = 1e-6
 
 
 class Settings(BaseModel):
@@ -58,9 +61,13 @@ class Source(Settings):
     faults: float = Field(default=0, ge=0, le=0.5)
     """Share of program-made rows that carry a planted fault; each follows a sound row of the same problem."""
     share: float | None = Field(default=None, gt=0, le=1)
-    """Share of the mixture's tokens; None lets the source bring what it has."""
+    """Share of the mixture (`pack.share_of` says of what); None lets the source bring what it has."""
     epochs: float = Field(default=1, gt=0)
-    """How often the rows are seen in one pass over the mixture."""
+    """How often its documents are seen in one pass over the mixture; with a share, how often at most."""
+    max_documents: int | None = Field(default=None, ge=1)
+    """Use at most so many of its documents, before they are repeated."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Use at most so many tokens of it, before they are repeated."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -270,4 +277,20 @@ class DataSettings(Settings):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each source needs a name of its own; used twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_leave_room(self) -> Self:
+        shares = [source.share for source in self.sources if source.share is not None]
+        without = [source.name for source in self.sources if source.share is None]
+        total = sum(shares)
+        if shares and without and total > 1 - _SHARE_ROUNDING:
+            raise ValueError(
+                f"the shares add up to {total:g} and leave nothing for {', '.join(without)}, without a share; lower "
+                "the shares or give it one"
+            )
+        if shares and not without and abs(total - 1) > _SHARE_ROUNDING:
+            raise ValueError(
+                f"all sources have a share, and the shares add up to {total:g}; make them add up to 1, or leave one out"
+            )
         return self

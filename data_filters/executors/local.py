@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
-import threading
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr
 from copy import deepcopy
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -19,7 +13,7 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.stats import PipelineStats
 
 from data_filters.check_processes import close_check_processes
-from data_filters.errors import RunFailedError
+from data_filters.executors.processes import worker_pool
 
 
 class QuietLocalExecutor(LocalPipelineExecutor):
@@ -50,21 +44,8 @@ class QuietLocalExecutor(LocalPipelineExecutor):
         self.pipeline = blocks
 
     def _run_in_workers(self, ranks: list[int]) -> Iterable[PipelineStats]:
-        # Not daemons, as a multiprocessing pool's workers are: checks start processes of their own.
-        with ProcessPoolExecutor(
-            min(self.workers, len(ranks)) or 1, get_context(self.start_method), _prepare_worker
-        ) as pool:
-            started = [pool.submit(self._run_for_rank, rank) for rank in ranks]
-            try:
-                for done in as_completed(started):
-                    yield done.result()
-            except BrokenProcessPool as error:
-                raise RunFailedError(
-                    "a worker of the filter was killed, most often because memory ran out; finished shards are kept: "
-                    "run the same again, with fewer engine.workers or more memory"
-                ) from error
-            finally:
-                pool.shutdown(cancel_futures=True)
+        with worker_pool(self.workers, "the filter", _close_checks_at_end, self.start_method) as pool:
+            yield from pool.run(self._run_for_rank, ranks)
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> PipelineStats:
         # datatrove adds a handler for standard error to every task's log file; the file is enough.
@@ -72,16 +53,7 @@ class QuietLocalExecutor(LocalPipelineExecutor):
             return super()._run_for_rank(rank, local_rank, node_rank)
 
 
-def _prepare_worker() -> None:
-    """Let this worker end when the run that started it is killed, and the processes of its checks with it."""
+def _close_checks_at_end() -> None:
+    """Let the processes of a worker's checks end with it."""
     # Handlers of atexit do not run in a worker.
     Finalize(None, close_check_processes, exitpriority=1)
-    parent = parent_process()
-    assert parent is not None, "a worker has a parent"
-    sentinel = parent.sentinel
-
-    def watch() -> None:
-        wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

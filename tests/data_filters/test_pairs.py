@@ -94,3 +94,13 @@ def test_a_limit_leaves_some_of_each_kind() -> None:
 def test_a_share_beyond_one_is_refused() -> None:
     with pytest.raises(ValueError, match="refusals is 2"):
         build_pairs([], [], 1, 2)
+
+
+def test_kept_rows_are_read_once_and_a_limit_takes_the_first_of_all_pairs() -> None:
+    rows = [sample(f"d{number}", f"{number}", prompt=f"{number}?") for number in range(200)]
+
+    every = build_pairs(iter(rows), [], 1, 1.0, None)
+    some = build_pairs(iter(rows), [], 1, 1.0, 20)
+
+    assert len(every) == 200
+    assert some == every[:20]

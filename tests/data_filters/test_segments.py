@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_filters.errors import UserError
-from data_filters.formats import RowError
-from data_filters.segments import WorkPlan, plan_work, read_segment
+from data_filters.row_fields import RowError
+from data_filters.segments import WorkPlan, plan_file, plan_work, read_segment
 from data_filters.settings import EngineSettings, Source
 
 
@@ -143,3 +143,20 @@ def test_an_empty_source_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="'a' has no rows"):
         planned([Source(name="a", path=str(tmp_path / "rows.jsonl"))], 2, tmp_path / "work")
+
+
+@given(st.integers(0, 400), st.integers(1, 50), st.integers(1, 12))
+@settings(max_examples=30, deadline=None)
+def test_one_file_is_cut_evenly_by_its_rows_alone(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, per_task: int, most: int
+) -> None:
+    file = tmp_path_factory.mktemp("rows") / "kept.jsonl"
+    file.write_bytes(lines(rows))
+
+    segments = plan_file(file, per_task, most)
+
+    read = [row for segment in segments for row in read_segment(segment)]
+    sizes = [len(list(read_segment(segment))) for segment in segments]
+    assert read == [(number, {"n": number}) for number in range(rows)]
+    assert len(segments) == min(-(-rows // per_task), most)
+    assert not sizes or max(sizes) - min(sizes) <= 1

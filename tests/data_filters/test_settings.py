@@ -41,6 +41,22 @@ def test_thoughts_are_only_stripped_for_direct_mode() -> None:
         Source(name="a", path="x", mode="think", strip_reasoning=True)
 
 
+def test_shares_must_leave_something_for_a_source_without_one() -> None:
+    with pytest.raises(ValidationError, match="add up to 1 and leave nothing for c, without a share"):
+        sources_with(a=0.6, b=0.4, c=None)
+    sources_with(a=0.6, b=0.3, c=None)
+
+
+def test_shares_of_all_sources_add_up_to_one() -> None:
+    with pytest.raises(ValidationError, match=r"all sources have a share, and the shares add up to 0\.9"):
+        sources_with(a=0.6, b=0.3)
+    sources_with(a=0.7, b=0.2, c=0.1)
+
+
+def sources_with(**shares: float | None) -> DataSettings:
+    return DataSettings(sources=[Source(name=name, path=name, share=share) for name, share in shares.items()])
+
+
 def test_settings_do_not_change_after_loading() -> None:
     source = Source(name="a", path="x")
 
