@@ -1,16 +1,12 @@
-"""Chat templates as files, and the two forms each is used in.
-
-In training the template carries `{% generation %}` marks, which say what the assistant wrote. The form that ships with
-the model has the marks taken out, since not every server's Jinja knows them; both render the same text.
-"""
+"""Chat templates as files: the same text in training, in evaluation and in the model that is served."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_filters.errors import UserError
 from hermes_train.recipe.schema import ModelSection
 
 THINK_OPEN = "<think>"
@@ -26,7 +22,6 @@ CONTROL_TAGS = (
 """The tags that are one token each in a prepared model."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_GENERATION_MARK = re.compile(r"\{%-?\s*(?:end)?generation\s*(-?)%\}")
 
 
 @dataclass(frozen=True)
@@ -53,19 +48,27 @@ FORMATS = {
         pad_candidates=("<|endoftext|>", "<|pad|>"),
     ),
 }
+"""The formats that this package has templates for."""
 
 
-def training_template(model: ModelSection) -> str:
-    """Return the Jinja template with its `{% generation %}` marks and the recipe's system prompts written in."""
-    body = (_TEMPLATES / f"{model.template}.jinja").read_text(encoding="utf-8")
-    prompts = (
-        f"{{%- set think_system = {json.dumps(model.system.think, ensure_ascii=False)} %}}\n"
-        f"{{%- set direct_system = {json.dumps(model.system.direct, ensure_ascii=False)} %}}\n"
-    )
-    return prompts + body
+def chat_template(section: ModelSection, own: str | None) -> str:
+    """Return the Jinja template of a model; `own` is the one that its base came with.
 
-
-def serving_template(template: str) -> str:
-    """Return `template` without its `{% generation %}` marks; it renders the same text."""
-    # An empty comment keeps the whitespace control that the mark had on both sides.
-    return _GENERATION_MARK.sub(lambda mark: "{#- -#}" if mark[1] else "{#- #}", template)
+    In a template of ours the recipe's system prompts are written in: the first of each list. Raises UserError for
+    `template: base` where the base has none.
+    """
+    if section.template == "base":
+        if own is None:
+            raise UserError(
+                "model.template is base, but the base model brings no chat template; choose llama3 or chatml"
+            )
+        return own
+    body = (_TEMPLATES / f"{section.template}.jinja").read_text(encoding="utf-8")
+    prompts = {
+        "think_system": section.system.think_prompts[0],
+        "direct_system": section.system.direct_prompts[0],
+    }
+    lines = [
+        f"{{%- set {name} = {json.dumps(text, ensure_ascii=False)} %}}\n" for name, text in prompts.items()
+    ]
+    return "".join(lines) + body

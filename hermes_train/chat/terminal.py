@@ -9,7 +9,10 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from data_filters.errors import UserError
+from data_filters.samples import Message, Mode
+from hermes_train.chat.render import Renderer
 from hermes_train.chat.template import THINK_CLOSE, THINK_OPEN
+from hermes_train.recipe.schema import SystemPrompts
 
 
 def talk(folder: Path, think: bool, max_new_tokens: int) -> None:
@@ -20,22 +23,23 @@ def talk(folder: Path, think: bool, max_new_tokens: int) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    messages: list[dict[str, str]] = []
+    renderer = Renderer.of(tokenizer, SystemPrompts())
+    mode = Mode.THINK if think else Mode.DIRECT
+    messages: list[Message] = []
     while said := _ask(console):
-        messages.append({"role": "user", "content": said})
-        encoded = tokenizer.apply_chat_template(
-            messages, thinking=think, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        ).to(model.device)
+        messages.append(Message("user", said))
+        prompt = renderer.prompt(messages, None, mode)
+        encoded = tokenizer(prompt, add_special_tokens=False, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             output = model.generate(**encoded, max_new_tokens=max_new_tokens)
-        answer = tokenizer.decode(output[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
-        thought, closed, content = answer.partition(THINK_CLOSE)
-        if closed:
-            console.print(
-                thought.removeprefix(THINK_OPEN).strip(), style="dim italic", markup=False, highlight=False
-            )
-        console.print((content if closed else answer).strip(), markup=False, highlight=False)
-        messages.append({"role": "assistant", "content": answer})
+        text = tokenizer.decode(output[0, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
+        thought, closed, content = text.partition(THINK_CLOSE)
+        thought = thought.removeprefix(THINK_OPEN).strip() if closed else ""
+        content = (content if closed else text).strip()
+        if thought:
+            console.print(thought, style="dim italic", markup=False, highlight=False)
+        console.print(content, markup=False, highlight=False)
+        messages.append(Message("assistant", content, reasoning=thought or None))
 
 
 def _ask(console: Console) -> str:

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from data_filters.samples import Mode, Sample
-from hermes_train.chat.labels import ControlIds, Document, LabelError, tokenize
-from hermes_train.chat.render import Rendered, Renderer, RenderError, history_views
-
-TOO_LONG = "too_long"
-"""The reason of a document that exceeds the pack."""
+from hermes_train.chat.history import history_views
+from hermes_train.chat.labels import Document, Labeller
+from hermes_train.chat.problems import DocumentError, Problem
+from hermes_train.chat.render import Rendered, Renderer
+from hermes_train.recipe.schema import ModelSection, PackSection, SystemPrompts
 
 _BATCH = 256
 
@@ -57,44 +58,69 @@ class Tally:
 class DocumentMaker:
     """Makes documents with one renderer and one tokenizer."""
 
-    def __init__(self, renderer: Renderer, tokenizer: PreTrainedTokenizerFast, control: ControlIds) -> None:
-        self.renderer = renderer
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, renderer: Renderer, labeller: Labeller) -> None:
         self.tokenizer = tokenizer
-        self.control = control
+        self.renderer = renderer
+        self.labeller = labeller
 
     def documents(
         self, samples: Iterable[Sample], history: str, length: int, tally: Tally
     ) -> Iterator[Document]:
         """Yield the documents of `samples` that fit in `length` tokens, in order; count the rest by reason."""
+        for sample, result in self.results(samples, history):
+            count = tally.of(sample.source, sample.mode)
+            if isinstance(result, DocumentError):
+                count.dropped[result.problem] += 1
+            elif len(result.input_ids) > length:
+                count.dropped[Problem.TOO_LONG] += 1
+            else:
+                count.documents += 1
+                count.tokens += len(result.input_ids)
+                count.label_tokens += result.label_tokens
+                yield result
+
+    def results(
+        self, samples: Iterable[Sample], history: str
+    ) -> Iterator[tuple[Sample, Document | DocumentError]]:
+        """Yield each conversation that `samples` are trained as, with its document of any length or why it has none."""
         views = ((view, keep) for sample in samples for view, keep in history_views(sample, history))
         while chunk := list(islice(views, _BATCH)):
-            yield from self._batch(chunk, length, tally)
+            yield from self._batch(chunk)
 
-    def _batch(self, views: list[tuple[Sample, bool]], length: int, tally: Tally) -> Iterator[Document]:
-        rendered: list[tuple[Sample, Rendered]] = []
+    def _batch(self, views: list[tuple[Sample, bool]]) -> Iterator[tuple[Sample, Document | DocumentError]]:
+        rendered: list[Rendered | DocumentError] = []
         for sample, keep_cots in views:
             try:
-                rendered.append((sample, self.renderer.render(sample, keep_cots=keep_cots)))
-            except RenderError as error:
-                tally.of(sample.source, sample.mode).dropped[error.problem] += 1
-        if not rendered:
-            return
-        for (sample, item), result in zip(
-            rendered, tokenize(self.tokenizer, [item for _, item in rendered], self.control), strict=True
-        ):
-            count = tally.of(sample.source, item.mode)
-            if isinstance(result, LabelError):
-                count.dropped[result.problem] += 1
-            elif len(result[0]) > length:
-                count.dropped[TOO_LONG] += 1
+                rendered.append(self.renderer.render(sample, keep_cots=keep_cots))
+            except DocumentError as error:
+                rendered.append(error)
+        labelled = iter(self.labeller.tokenize([item for item in rendered if isinstance(item, Rendered)]))
+        for (sample, _), item in zip(views, rendered, strict=True):
+            result = next(labelled) if isinstance(item, Rendered) else item
+            if isinstance(result, DocumentError):
+                yield sample, result
             else:
-                document = Document(sample.id, sample.source, item.mode, *result)
-                count.documents += 1
-                count.tokens += len(document.input_ids)
-                count.label_tokens += document.label_tokens
-                yield document
+                yield sample, Document(sample.id, sample.source, sample.mode, *result)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return the number of tokens of each text, control tokens not added."""
         encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
         return [len(ids) for ids in encoded["input_ids"]]
+
+
+def document_maker(
+    tokenizer: PreTrainedTokenizerFast, system: SystemPrompts, seed: int = 0, control_text: str = "as_text"
+) -> DocumentMaker:
+    """Return what makes documents with a tokenizer and its own chat template.
+
+    `control_text` says what becomes of control tokens in users' texts: `as_text` or `drop`. Raises UserError for a
+    template that cannot be trained with.
+    """
+    renderer = Renderer.of(tokenizer, system, seed)
+    return DocumentMaker(tokenizer, renderer, Labeller(tokenizer, renderer.facts, control_text))
+
+
+def load_maker(model_folder: Path, model: ModelSection, pack: PackSection, seed: int) -> DocumentMaker:
+    """Return what makes documents for the model in a folder that the prepare stage wrote."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=False)
+    return document_maker(tokenizer, model.system, seed, pack.control_text)

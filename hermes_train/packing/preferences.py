@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from data_filters.samples import Message, Pair, Sample
-from hermes_train.chat.labels import LabelError, tokenize
-from hermes_train.chat.render import RenderError
-from hermes_train.packing.documents import TOO_LONG, DocumentMaker
+import msgspec
+from datasets import Dataset, Features, List, Value
+from datasets.arrow_writer import ArrowWriter
 
-PROMPTS_DIFFER = "prompts_differ"
-"""The reason of a pair whose two renderings do not share their prompt's tokens."""
+from data_filters.samples import Message, Pair, Sample
+from hermes_train.chat.problems import DocumentError, Problem
+from hermes_train.packing.documents import DocumentMaker
+
+_TOKENS = List(Value("int32"))
+_FEATURES = Features(
+    {
+        "id": Value("string"),
+        "kind": Value("string"),
+        "mode": Value("string"),
+        "prompt_ids": _TOKENS,
+        "chosen_ids": _TOKENS,
+        "rejected_ids": _TOKENS,
+    }
+)
+_ROWS_FILE = "rows.arrow"
 
 
 def tokenize_pairs(
@@ -27,13 +43,13 @@ def tokenize_pairs(
         try:
             chosen_prompt, chosen = _split(pair, pair.chosen, maker)
             rejected_prompt, rejected = _split(pair, pair.rejected, maker)
-        except (RenderError, LabelError) as error:
+        except DocumentError as error:
             dropped[error.problem] += 1
             continue
         if chosen_prompt != rejected_prompt:
-            dropped[PROMPTS_DIFFER] += 1
+            dropped[Problem.PROMPTS_DIFFER] += 1
         elif len(chosen_prompt) + max(len(chosen), len(rejected)) > max_length:
-            dropped[TOO_LONG] += 1
+            dropped[Problem.TOO_LONG] += 1
         else:
             yield {
                 "id": pair.id,
@@ -46,12 +62,44 @@ def tokenize_pairs(
 
 
 def _split(pair: Pair, answer: Message, maker: DocumentMaker) -> tuple[list[int], list[int]]:
-    """Return the tokens of the prompt and of one answer. Raises RenderError or LabelError."""
-    sample = Sample(id=pair.id, source=pair.kind, messages=[*pair.prompt, answer], tools=pair.tools)
+    """Return the tokens of the prompt and of one answer. Raises DocumentError."""
+    prompt = [
+        msgspec.structs.replace(message, train="none") if message.role == "assistant" else message
+        for message in pair.prompt
+    ]
+    sample = Sample(id=pair.id, source=pair.kind, messages=[*prompt, answer], tools=pair.tools)
     rendered = maker.renderer.render(sample, mode=pair.mode, tags_in_answer=True)
-    result = tokenize(maker.tokenizer, [rendered], maker.control)[0]
-    if isinstance(result, LabelError):
+    (result,) = maker.labeller.tokenize([rendered])
+    if isinstance(result, DocumentError):
         raise result
     input_ids, spans = result
     start, end = spans[-1]
     return input_ids[:start].tolist(), input_ids[start:end].tolist()
+
+
+def write_pairs(rows: Iterable[dict[str, Any]], multiple: int, folder: Path) -> tuple[int, Counter[str]]:
+    """Write the rows as a data set, whole or not at all, and no row is held in memory.
+
+    A last step with fewer pairs would weigh them more: the few over a multiple of `multiple` are left out. Returns the
+    number of all rows, and those written by kind. With fewer than `multiple` rows nothing is written.
+    """
+    aside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    kinds: list[str] = []
+    # datasets would name the data set after its file's time of change.
+    content = hashlib.blake2b(digest_size=8)
+    with ArrowWriter(path=str(aside / _ROWS_FILE), features=_FEATURES) as writer:
+        for row in rows:
+            kinds.append(row["kind"])
+            content.update(repr(row).encode())
+            writer.write(row)
+        writer.finalize()
+    whole = len(kinds) - len(kinds) % multiple
+    if whole:
+        found = Dataset.from_file(str(aside / _ROWS_FILE))
+        found.select(range(whole), new_fingerprint=content.hexdigest()).save_to_disk(str(aside / "dataset"))
+        shutil.rmtree(folder, ignore_errors=True)
+        (aside / "dataset").rename(folder)
+    shutil.rmtree(aside)
+    return len(kinds), Counter(kinds[:whole])

@@ -62,8 +62,22 @@ class RandomModel(Section):
 class SystemPrompts(Section):
     """What the chat template says when a conversation brings no system message of its own."""
 
-    think: str = HERMES_THINK_SYSTEM
-    direct: str = HERMES_DIRECT_SYSTEM
+    think: str | Annotated[list[str], Field(min_length=1)] = HERMES_THINK_SYSTEM
+    """A list varies it: one is drawn for each conversation; the first is what the exported template says."""
+    direct: str | Annotated[list[str], Field(min_length=1)] = HERMES_DIRECT_SYSTEM
+    """The same for answers without a thought."""
+    place: Literal["before", "after"] = "before"
+    """Where the request to think stands beside a conversation's own system message."""
+
+    @property
+    def think_prompts(self) -> list[str]:
+        """The prompts for think mode; at least one."""
+        return [self.think] if isinstance(self.think, str) else self.think
+
+    @property
+    def direct_prompts(self) -> list[str]:
+        """The prompts for direct mode; at least one."""
+        return [self.direct] if isinstance(self.direct, str) else self.direct
 
 
 class ModelSection(Section):
@@ -74,7 +88,8 @@ class ModelSection(Section):
     random: RandomModel | None = None
     """Random weights instead of a base."""
     revision: str = "main"
-    template: Literal["llama3", "chatml"]
+    template: Literal["llama3", "chatml", "base"]
+    """The form of its conversations; `base` takes the chat template that the base model brings."""
     system: SystemPrompts = SystemPrompts()
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """The dtype in which the prepared base and the exported model are stored."""
@@ -94,12 +109,20 @@ class PackSection(Section):
     """How documents become packs."""
 
     length: PositiveInt
-    """Tokens in a pack; a longer document is dropped and counted."""
+    """Tokens in a pack."""
     history: Literal["keep", "strip", "expand"] = "expand"
     """Earlier thoughts of a conversation: kept, stripped, or one document per assistant turn as it is seen in use."""
-    too_long: Literal["drop"] = "drop"
+    too_long: Literal["drop", "later"] = "drop"
+    """What becomes of a document longer than a pack: dropped, or kept for the hybrid stage, whose packs are longer."""
+    control_text: Literal["as_text", "drop"] = "as_text"
+    """What becomes of control tokens that a user's, a tool's or a system text spells out: they are tokenised as plain
+    text, or the conversation is dropped."""
     think_share: Share | None = None
-    """Share of the tokens in think mode; the side that has too many is thinned. None keeps what the sources give."""
+    """Share of the mixture in think mode; the side that has too much is thinned. None keeps what the sources give."""
+    share_of: Literal["tokens", "documents"] = "tokens"
+    """What shares are of: `think_share`, and `share` of the sources."""
+    workers: PositiveInt | None = None
+    """Processes that make documents; None takes data.engine.workers, at most as many as this machine has cores."""
 
 
 class Optimizer(Section):
@@ -295,6 +318,11 @@ class Recipe(Section):
             raise ValueError(
                 f"hybrid.length_control.budget ({control.budget}) must be less than {key} "
                 f"({length}): a cut thought must fit in a pack with its answer"
+            )
+        if self.pack.too_long == "later" and length <= self.pack.length:
+            raise ValueError(
+                f"pack.too_long is later, but the packs of the hybrid stage ({key} {length}) are no longer than "
+                f"pack.length ({self.pack.length}); give a longer hybrid.length or drop what is too long"
             )
         positions = self.model.random.max_position_embeddings if self.model.random else None
         if positions is not None and self.pack.length > positions:

@@ -47,7 +47,9 @@ def evaluate_model(
     for mode in Mode:
         budget = getattr(section.max_new_tokens, mode)
         report = _from(progress, len(judged), 2 * len(problems))
-        prompts = [maker.renderer.prompt(problem.messages, problem.tools, mode) for problem in problems]
+        prompts = [
+            maker.renderer.prompt(problem.messages, problem.tools, mode, problem.id) for problem in problems
+        ]
         answers = generate(model, maker.tokenizer, prompts, budget, section.batch_size, report)
         judged += [
             judge(problem, answer, mode, verify) for problem, answer in zip(problems, answers, strict=True)
