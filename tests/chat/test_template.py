@@ -1,9 +1,11 @@
-import jinja2
+from importlib.resources import files
+
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from hermes_train.chat.template import serving_template, training_template
-from hermes_train.recipe.schema import ModelSection, RandomModel
+from data_filters.errors import UserError
+from hermes_train.chat.template import chat_template
+from hermes_train.recipe.schema import HERMES_DIRECT_SYSTEM, HERMES_THINK_SYSTEM, ModelSection, RandomModel
 
 CONVERSATIONS = {
     "one turn": [{"role": "user", "content": "hi"}],
@@ -38,28 +40,32 @@ def rendered(template, conversation, **options):
 
 @pytest.fixture(params=["llama3", "chatml"])
 def template(request):
-    return training_template(ModelSection(random=RandomModel(), template=request.param))
+    return chat_template(ModelSection(random=RandomModel(), template=request.param), None)
 
 
-@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
-@pytest.mark.parametrize("thinking", [True, False])
-def test_the_shipped_template_renders_what_the_training_template_renders(template, conversation, thinking):
-    shipped = serving_template(template)
+@pytest.mark.parametrize("name", ["llama3", "chatml"])
+def test_a_template_file_as_it_is_holds_the_prompts_of_the_model_card(name):
+    file = files("hermes_train.chat") / "templates" / f"{name}.jinja"
 
-    assert "generation" not in shipped.replace("add_generation_prompt", "")
-    assert rendered(shipped, conversation, thinking=thinking) == rendered(
-        template, conversation, thinking=thinking
-    )
+    text = file.read_text(encoding="utf-8")
+
+    assert HERMES_THINK_SYSTEM in rendered(text, CONVERSATIONS["one turn"], thinking=True)
+    assert HERMES_DIRECT_SYSTEM in rendered(text, CONVERSATIONS["one turn"])
 
 
-def test_the_shipped_template_needs_nothing_but_plain_jinja(template):
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+def test_a_recipes_prompts_are_written_in_with_their_quotes_and_line_ends():
+    prompt = 'Say "42" and it\'s {{ done }}.\nThen stop.'
+    section = ModelSection(random=RandomModel(), template="llama3", system={"think": [prompt, "other"]})
 
-    text = environment.from_string(serving_template(template)).render(
-        messages=CONVERSATIONS["one turn"], bos_token="", add_generation_prompt=True
-    )
+    assert prompt in rendered(chat_template(section, None), CONVERSATIONS["one turn"], thinking=True)
 
-    assert "You are Hermes, created by Nous Research." in text
+
+def test_the_bases_own_template_is_taken_as_it_is_or_its_absence_told():
+    section = ModelSection(base="somewhere", template="base")
+
+    assert chat_template(section, "{{ messages }}") == "{{ messages }}"
+    with pytest.raises(UserError, match="brings no chat template; choose llama3 or chatml"):
+        chat_template(section, None)
 
 
 def test_thinking_asks_for_a_thought_and_its_absence_does_not(template):
