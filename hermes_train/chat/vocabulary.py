@@ -1,4 +1,4 @@
-"""The thought and tool tags as single tokens, by renaming reserved tokens or by adding rows.
+"""The thought and tool tags as single tokens, by renaming reserved tokens or by adding new ones.
 
 Done once, on CPU, before any training: resizing embeddings under ZeRO-3 shards is where other pipelines lose weights.
 The tags are not "special" tokens, so that `skip_special_tokens=True` leaves them in the text that parsers read.
@@ -10,54 +10,85 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from tokenizers import Tokenizer
-from transformers import AddedToken, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerFast
 
-from hermes_train.chat.template import CONTROL_TAGS, ChatFormat
-
-ROW_MULTIPLE = 128
-"""Rows of an enlarged embedding are a multiple of this: tensor cores and tensor parallelism want round shapes."""
-
-NOISE = 0.5
-"""Noise of a new row, in standard deviations of the old rows."""
+from data_filters.errors import UserError
+from hermes_train.chat.template import CONTROL_TAGS, FORMATS, THINK_CLOSE, THINK_OPEN, ChatFormat
 
 _RESERVED_PREFIX = "<|reserved_special_token_"
+_NEW_PAD = "<|pad|>"
+_PLAIN = {"special": False, "normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
+"""How a tag is matched: anywhere in a text, taking no space with it."""
 
 
 @dataclass(frozen=True)
 class VocabularyChange:
-    """What was done to the vocabulary. `renamed` maps a reserved token to its new name; `added` are new tokens."""
+    """What is done to a vocabulary. `renamed` maps a reserved token to its new name; `added` are new tokens."""
 
     renamed: dict[str, str]
     added: tuple[str, ...]
     pad_token: str
-    rows_before: int = 0
-    rows_after: int = 0
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """All tokens that the base does not know."""
+        return (*self.renamed.values(), *self.added)
+
+
+def tags_named_in(template: str) -> tuple[str, ...]:
+    """Return the tags that a base with its own chat template needs: the think pair, and those that it names."""
+    return tuple(tag for tag in CONTROL_TAGS if tag in (THINK_OPEN, THINK_CLOSE) or tag in template)
+
+
+def own_format(tokenizer: PreTrainedTokenizerFast, end_tokens: Sequence[str]) -> ChatFormat:
+    """Return the format of a base that keeps its own chat template, end-of-turn token and, where it can, pad token.
+
+    `end_tokens` are the tokens at which its model stops; none of them may pad. The tokenizer's own end token counts if
+    it is among them, the first one otherwise: some tokenizers name a token at which nothing stops. Raises UserError
+    where there is none.
+    """
+    if not end_tokens:
+        raise UserError(
+            "model.template is base, but neither the base's config nor its tokenizer names an end token; choose "
+            "llama3 or chatml"
+        )
+    candidates = [
+        tokenizer.pad_token,
+        *(token for known in FORMATS.values() for token in known.pad_candidates),
+    ]
+    return ChatFormat(
+        end_of_turn=tokenizer.eos_token if tokenizer.eos_token in end_tokens else end_tokens[0],
+        control_tokens=(),
+        pad_candidates=tuple(token for token in candidates if token is not None and token not in end_tokens),
+    )
 
 
 def plan_vocabulary(
-    vocabulary: Sequence[str], chat_format: ChatFormat, eos_token: str | None
+    vocabulary: Sequence[str],
+    chat_format: ChatFormat,
+    eos_token: str | None,
+    tags: Sequence[str] = CONTROL_TAGS,
 ) -> VocabularyChange:
     """Decide which reserved tokens to rename, which tokens to add, and which one pads.
 
-    `vocabulary` holds all token strings in order of their ids. Reserved tokens are taken from the lowest number up
-    (our choice: which ids Hermes 4 renamed is not published). The pad token is never the end-of-turn token: a model
-    trained with pad = EOS does not learn to stop.
+    `vocabulary` holds all token strings in order of their ids. Reserved tokens are taken from the lowest id up, and
+    only where there are enough for all that is missing, since otherwise the embedding has to grow anyway. For Llama-3.1
+    this gives <think> 128002, </think> 128003, <tool_call> 128005, </tool_call> 128011, <tool_response> 128012 and
+    </tool_response> 128013 (between them lie control tokens with names), and no row is added. It is our choice: which
+    ids Hermes 4 renamed is not published.
+
+    The pad token is never the end-of-turn token: a model trained with pad = EOS does not learn to stop.
     """
     known = set(vocabulary)
-    wanted = [tag for tag in CONTROL_TAGS if tag not in known]
-    reserved = [token for token in vocabulary if token.startswith(_RESERVED_PREFIX)]
-    # All or none: tags half in reserved rows and half in new ones would help nobody.
-    renamed = dict(zip(reserved, wanted, strict=False)) if len(reserved) >= len(wanted) else {}
-    added = [] if renamed else wanted
-    added += [token for token in chat_format.control_tokens if token not in known]
     taken = {chat_format.end_of_turn, eos_token}
     candidates = [token for token in chat_format.pad_candidates if token not in taken]
-    pad_token = next((token for token in candidates if token in known), "<|pad|>")
-    if pad_token not in known:
-        added.append(pad_token)
-    return VocabularyChange(renamed, tuple(added), pad_token)
+    pad_token = next((token for token in candidates if token in known), _NEW_PAD)
+    wanted = [token for token in (*tags, *chat_format.control_tokens, pad_token) if token not in known]
+    reserved = [token for token in vocabulary if token.startswith(_RESERVED_PREFIX)]
+    if len(reserved) < len(wanted):
+        return VocabularyChange({}, tuple(wanted), pad_token)
+    return VocabularyChange(dict(zip(reserved, wanted, strict=False)), (), pad_token)
 
 
 def change_tokenizer(
@@ -66,9 +97,9 @@ def change_tokenizer(
     """Return a new tokenizer with the change applied, its pad and end-of-turn tokens set; ids of others stay."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     for entry in state["added_tokens"]:
-        if entry["content"] in change.renamed:
-            entry["content"] = change.renamed[entry["content"]]
-            entry["special"] = False
+        entry["content"] = change.renamed.get(entry["content"], entry["content"])
+        if entry["content"] in CONTROL_TAGS:
+            entry.update(_PLAIN)
     vocabulary = state["model"]["vocab"]
     if isinstance(vocabulary, dict):
         # Some tokenizers list their added tokens in the base vocabulary as well.
@@ -89,49 +120,17 @@ def change_tokenizer(
     return changed
 
 
-@torch.no_grad()
-def change_embeddings(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, change: VocabularyChange
-) -> tuple[int, int]:
-    """Start every new or renamed token from the mean of the old rows, in the input embedding and the head.
+def check_round_trip(tokenizer: PreTrainedTokenizerFast, tags: Sequence[str] = CONTROL_TAGS) -> None:
+    """Check that each tag is one token wherever it stands, and that the text around it comes back.
 
-    Half the old rows' spread is added as noise, the same at every run: tags that start out equal get equal gradients
-    through the state before them, and a short training never tells `<think>` from `</think>`. Rows of no token, up to
-    the next multiple of ROW_MULTIPLE, are zero. Returns (rows before, rows after).
+    Raises UserError naming the tag and the text.
     """
-    before = model.get_input_embeddings().weight.shape[0]
-    after = before
-    if len(tokenizer) > before:
-        after = -(-len(tokenizer) // ROW_MULTIPLE) * ROW_MULTIPLE
-        model.resize_token_embeddings(after, mean_resizing=False)
-    fresh = sorted(tokenizer.convert_tokens_to_ids([*change.renamed.values(), *change.added]))
-    known = torch.ones(before, dtype=torch.bool)
-    known[[row for row in fresh if row < before]] = False
-    for weight in _embedding_weights(model):
-        old = weight[:before][known].float()
-        weight[before:] = 0
-        noise = torch.randn(len(fresh), old.shape[1], generator=torch.Generator().manual_seed(0))
-        weight[fresh] = (old.mean(dim=0) + NOISE * old.std(dim=0) * noise).to(weight.dtype)
-    return before, after
-
-
-def _embedding_weights(model: PreTrainedModel) -> list[torch.Tensor]:
-    """Return the input embedding, and the head where it is a tensor of its own."""
-    embedding = model.get_input_embeddings().weight
-    head = model.get_output_embeddings()
-    if head is None or head.weight.data_ptr() == embedding.data_ptr():
-        return [embedding]
-    return [embedding, head.weight]
-
-
-def check_round_trip(tokenizer: PreTrainedTokenizerFast) -> None:
-    """Check that each tag is one token wherever it stands and decodes to itself.
-
-    Raises ValueError naming the tag and the text.
-    """
-    for tag in CONTROL_TAGS:
+    for tag in tags:
         identity = tokenizer.convert_tokens_to_ids(tag)
         for text in (tag, f"a{tag}b", f'{{"a": "{tag}"}}', f"if x:\n    {tag}\n", f"é{tag}🙂"):
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]
             if ids.count(identity) != 1 or tokenizer.decode(ids, skip_special_tokens=True) != text:
-                raise ValueError(f"the tag {tag} does not survive the tokenizer in the text {text!r}")
+                raise UserError(
+                    f"the tag {tag} does not survive the tokenizer in the text {text!r}; choose a base whose "
+                    "tokenizer gives back the text it was given"
+                )
