@@ -1,91 +1,158 @@
-"""Packs as the trainer reads them, in an order that is a pure function of (seed, epoch)."""
+"""Packs as the trainer reads them: those of step k are a pure function of (seed, k), whatever the number of ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
 from torch.utils.data import Sampler
 
 from hermes_train.chat.labels import IGNORED
+from hermes_train.packing.balance import attention_work, even_out
 from hermes_train.packing.store import PackIndex, TokenStore
 
+_WORK = "attention_work"
 
+
+@lru_cache(maxsize=2)
 def epoch_order(seed: int, epoch: int, packs: int) -> np.ndarray:
-    """Return the order of the packs in one epoch, int64: the same for the same arguments, on any machine."""
-    return np.random.default_rng([seed, epoch]).permutation(packs)
+    """Return the order of the packs in one epoch, int64, not to be written to: the same on any machine."""
+    order = np.random.default_rng([seed, epoch]).permutation(packs)
+    order.setflags(write=False)
+    return order
 
 
-class EpochSampler(Sampler[int]):
-    """Yields `epoch_order` for the epoch that the trainer has set."""
+def step_packs(seed: int, step: int, global_batch: int, packs: int) -> np.ndarray:
+    """Return the packs of an optimizer step, counted from 0 over all epochs."""
+    epoch, position = divmod(step, packs // global_batch)
+    first = position * global_batch
+    return epoch_order(seed, epoch, packs)[first : first + global_batch]
 
-    def __init__(self, seed: int, length: int) -> None:
+
+@dataclass(frozen=True)
+class Dealing:
+    """How the rows of an optimizer step are dealt to the ranks: a micro-batch to each, `micro_steps` times."""
+
+    ranks: int
+    micro_batch: int
+    micro_steps: int
+
+    @property
+    def global_batch(self) -> int:
+        """Rows in an optimizer step."""
+        return self.ranks * self.micro_batch * self.micro_steps
+
+
+class StepSampler(Sampler[int]):
+    """Yields the rows of one epoch, step after step, as Accelerate deals them: micro-batch b goes to rank b % ranks.
+
+    The epoch is that of the next optimizer step, which `next_step` tells when iteration begins. It is not left to
+    `set_epoch`: where Accelerate 1.15 skips batches on several ranks, that call reaches no sampler, and a run resumed
+    in a later epoch would go through the rows of the first one again.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        seed: int,
+        dealing: Dealing,
+        next_step: Callable[[], int],
+        works: np.ndarray | None = None,
+    ) -> None:
+        """`works`: the attention work of each row, by which ranks are evened out; None leaves rows as they come."""
+        if rows < dealing.global_batch:
+            raise ValueError(f"{rows} rows are fewer than a global batch of {dealing.global_batch}")
+        self._rows = rows
         self._seed = seed
-        self._length = length
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the order of this epoch from now on; the data loader calls it."""
-        self._epoch = epoch
+        self._dealing = dealing
+        self._next_step = next_step
+        self._works = works
+        self._steps = rows // dealing.global_batch
 
     def __len__(self) -> int:
-        return self._length
+        return self._steps * self._dealing.global_batch
 
     def __iter__(self) -> Iterator[int]:
-        return iter(epoch_order(self._seed, self._epoch, self._length).tolist())
+        first = self._next_step() // self._steps * self._steps
+        for step in range(first, first + self._steps):
+            yield from self._step(step).tolist()
+
+    def _step(self, step: int) -> np.ndarray:
+        rows = step_packs(self._seed, step, self._dealing.global_batch, self._rows)
+        if self._works is None:
+            return rows
+        return rows[even_out(self._works[rows], self._dealing.ranks, self._dealing.micro_batch)]
 
 
 class PackedData:
-    """The packs of one training stage: `documents.arrow` and `index.npz` in a folder."""
+    """The packs of one training stage: a token store and `index.npz` in a folder."""
 
     def __init__(self, folder: Path, pad_token_id: int) -> None:
-        self.store = TokenStore(folder / "documents.arrow")
+        self.store = TokenStore(folder)
         self.index = PackIndex.load(folder / "index.npz")
+        self._folder = folder
         self._pad_token_id = pad_token_id
-        self._label_tokens = self.store.label_tokens()
-        self._lengths = self.store.lengths()
+
+    def __reduce__(self) -> tuple[type[PackedData], tuple[Path, int]]:
+        """Go to another process as a path: what lies on disk is opened there again."""
+        return PackedData, (self._folder, self._pad_token_id)
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def pack(self, number: int) -> dict[str, list[int]]:
-        """Return one pack: `input_ids` and `labels` of exactly the pack's length, and `seq_lengths`, its documents'.
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        return self.store.lengths()
 
-        The unused tail is padding that counts as a document of its own: every step then has the same shape, which
-        spares kernels and allocators from new ones.
+    @cached_property
+    def _label_tokens(self) -> np.ndarray:
+        return self.store.label_tokens()
+
+    def pack(self, number: int) -> dict[str, np.ndarray | list[int]]:
+        """Return one pack: `input_ids` and `labels` of exactly the pack's length, int64, and `seq_lengths`.
+
+        `seq_lengths` are the documents' lengths, from which the collator makes the positions. The unused tail is
+        padding that counts as a document of its own: every step then has the same shape, which spares kernels and
+        allocators from new ones.
         """
         documents = self.index.documents(number)
-        ids = [self.store.input_ids(document) for document in documents]
-        labels = [self.store.labels(document) for document in documents]
-        lengths = [len(tokens) for tokens in ids]
-        unused = self.index.length - sum(lengths)
-        if unused:
-            ids.append(np.full(unused, self._pad_token_id, np.int32))
-            labels.append(np.full(unused, IGNORED, np.int32))
-            lengths.append(unused)
-        return {
-            "input_ids": np.concatenate(ids).tolist(),
-            "labels": np.concatenate(labels).tolist(),
-            "seq_lengths": lengths,
-        }
+        ids = np.full(self.index.length, self._pad_token_id, np.int64)
+        labels = np.full(self.index.length, IGNORED, np.int64)
+        lengths, position = [], 0
+        for document in documents:
+            tokens = self.store.input_ids(document)
+            lengths.append(len(tokens))
+            place = slice(position, position + len(tokens))
+            ids[place], labels[place] = tokens, self.store.labels(document)
+            position += len(tokens)
+        if position < self.index.length:
+            lengths.append(self.index.length - position)
+        return {"input_ids": ids, "labels": labels, "seq_lengths": lengths}
+
+    def attention_works(self) -> np.ndarray:
+        """Return the attention work of each pack, int64."""
+        return attention_work(self._lengths[self.index.order], self.index.starts, self.index.length)
 
     def as_dataset(self) -> Dataset:
         """Return the packs as a data set for TRL; rows are made when they are read."""
-        numbers = Dataset.from_dict({"pack": list(range(len(self)))})
-        return numbers.with_transform(self._rows)
+        table = Dataset.from_dict({"pack": np.arange(len(self)), _WORK: self.attention_works()})
+        return table.with_transform(self._rows, columns=["pack"])
 
-    def _rows(self, batch: dict[str, list[int]]) -> dict[str, list[Any]]:
+    def _rows(self, batch: dict[str, list[int]]) -> dict[str, list[np.ndarray | list[int]]]:
         packs = [self.pack(number) for number in batch["pack"]]
         return {key: [pack[key] for pack in packs] for key in ("input_ids", "labels", "seq_lengths")}
 
     def step_tokens(self, seed: int, global_batch: int, step: int) -> tuple[int, int]:
         """Return (tokens, labelled tokens) of the optimizer step `step`, counted from 0, padding left out."""
-        steps_per_epoch = len(self) // global_batch
-        epoch, position = divmod(step, steps_per_epoch)
-        first = position * global_batch
-        packs = epoch_order(seed, epoch, len(self))[first : first + global_batch]
+        packs = step_packs(seed, step, global_batch, len(self))
         documents = np.concatenate([self.index.documents(pack) for pack in packs])
         return int(self._lengths[documents].sum()), int(self._label_tokens[documents].sum())
+
+
+def attention_works(dataset: Dataset) -> np.ndarray:
+    """Return the attention work of each row of what `PackedData.as_dataset` made, int64."""
+    return np.asarray(dataset.with_format("numpy", columns=[_WORK])[_WORK][:], np.int64)

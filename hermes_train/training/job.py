@@ -12,7 +12,7 @@ from rich.console import Console
 from transformers import PrinterCallback
 from trl import DPOConfig, SFTConfig
 
-from hermes_train.packing.dataset import PackedData, epoch_order
+from hermes_train.packing.dataset import PackedData, step_packs
 from hermes_train.recipe.schema import (
     DpoSection,
     ModelSection,
@@ -109,11 +109,9 @@ def _join(arguments: SFTConfig | DPOConfig) -> None:
 def _pair_tokens(pairs: Dataset, seed: int, global_batch: int) -> StepTokens:
     answers = [len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in pairs]
     prompts = [2 * len(row["prompt_ids"]) for row in pairs]
-    steps_per_epoch = len(pairs) // global_batch
 
     def step_tokens(step: int) -> tuple[int, int]:
-        epoch, position = divmod(step, steps_per_epoch)
-        chosen = epoch_order(seed, epoch, len(pairs))[position * global_batch : (position + 1) * global_batch]
+        chosen = step_packs(seed, step, global_batch, len(pairs))
         labelled = sum(answers[index] for index in chosen)
         return labelled + sum(prompts[index] for index in chosen), labelled
 

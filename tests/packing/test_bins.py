@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hermes_train.packing.bins import pack, round_up_to_multiple
@@ -50,15 +50,63 @@ def test_rounding_up_loses_no_document_and_gives_a_multiple(lengths, multiple):
     assert bin_sums(lengths, order, starts).max() <= CAPACITY
 
 
-def test_hermes_shaped_lengths_fill_their_packs():
+@given(lengths_lists, st.integers(1, 12))
+def test_rounding_up_moves_no_document(lengths, multiple):
+    order, starts = pack(lengths, CAPACITY)
+    assume(-(-len(starts) // multiple) * multiple <= len(lengths))
+
+    same_order, more_starts = round_up_to_multiple(order, starts, lengths, multiple)
+
+    assert same_order.tolist() == order.tolist()
+    assert set(starts.tolist()) <= set(more_starts.tolist())
+
+
+@given(lengths_lists)
+def test_the_same_lengths_are_packed_the_same_way(lengths):
+    for one, other in zip(pack(lengths, CAPACITY), pack(lengths.copy(), CAPACITY), strict=True):
+        assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("length", [1, 7, 25, 26, 50])
+def test_documents_of_one_length_fill_as_many_packs_as_they_must(length):
+    _, starts = pack(np.full(1000, length), CAPACITY)
+
+    assert len(starts) == -(-1000 // (CAPACITY // length))
+
+
+@pytest.fixture(scope="module")
+def hermes():
+    """Lengths shaped like Hermes 4's in random order, and which are those of thinking samples."""
     rng = np.random.default_rng(0)
     thinking, direct = rng.lognormal(8.2, 0.8, 350_000), rng.lognormal(6.5, 0.8, 160_000)
-    lengths = np.clip(np.concatenate([thinking, direct]).astype(int), 1, 16_384)
-    rng.shuffle(lengths)
+    lengths = np.concatenate([thinking, direct]).astype(int)
+    kept = rng.permutation(np.flatnonzero((lengths > 0) & (lengths <= 16_384)))
+    return lengths[kept], kept < len(thinking)
 
-    _, starts = pack(lengths, 16_384)
 
+def test_hermes_shaped_lengths_fill_their_packs(hermes):
+    lengths, _ = hermes
+
+    order, starts = pack(lengths, 16_384)
+
+    assert sorted(order.tolist()) == list(range(len(lengths)))
+    assert bin_sums(lengths, order, starts).max() <= 16_384
     assert lengths.sum() / (len(starts) * 16_384) >= 0.9999
+
+
+def test_each_pack_is_a_sample_of_the_mixture(hermes):
+    lengths, thinks = hermes
+
+    def spread_of_thinking_tokens(order, starts):
+        return (bin_sums(lengths * thinks, order, starts) / bin_sums(lengths, order, starts)).std()
+
+    drawn_at_random = np.arange(0, len(lengths), 5)
+    largest_first = np.argsort(-lengths)
+
+    spread = spread_of_thinking_tokens(*pack(lengths, 16_384))
+
+    assert spread <= spread_of_thinking_tokens(np.arange(len(lengths)), drawn_at_random)
+    assert spread <= 0.7 * spread_of_thinking_tokens(largest_first, drawn_at_random)
 
 
 def test_a_document_longer_than_a_pack_is_an_error_that_names_both_lengths():
