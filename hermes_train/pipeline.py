@@ -18,7 +18,7 @@ from data_filters.errors import UserError
 from data_filters.files import write_atomically
 from hermes_train.recipe.explain import explain
 from hermes_train.recipe.load import LoadedRecipe
-from hermes_train.report import score_table, write_report
+from hermes_train.report import mixture_lines, score_table, write_report
 from hermes_train.runs import STAGES, RunFailedError, RunFolder, StageFolder, StageState, Standing
 from hermes_train.stages.filter import PROBLEMS_FILE
 from hermes_train.stages.sections import Inputs, stage_inputs
@@ -42,6 +42,8 @@ BUILT_ON = {
 """The stages that a stage reads from; they must be done first."""
 
 TRAINING = ("sft", "hybrid", "dpo")
+_KNOW_WHAT_IS_DONE = ("pack", "evaluate")
+"""Stages that find out for themselves which of their parts are still right."""
 _VERSIONS_SHOWN = (
     "torch",
     "transformers",
@@ -111,7 +113,7 @@ class Pipeline:
         inputs = self.inputs[stage]
         started = time.perf_counter()
         if ranks.is_main():
-            folder.begin(inputs, keep=stage == "evaluate")
+            folder.begin(inputs, keep=stage in _KNOW_WHAT_IS_DONE)
         figures = self._maker(stage)(folder)
         if ranks.is_main():
             folder.finish(inputs, figures, time.perf_counter() - started)
@@ -195,8 +197,13 @@ class Pipeline:
             hybrid=recipe.hybrid,
             dpo=recipe.dpo,
             seed=recipe.seed,
+            workers=recipe.pack.workers or min(recipe.data.engine.workers, len(os.sched_getaffinity(0))),
         )
-        return make_packs(inputs, folder.path)
+        with self._progress("pack (shards)") as update:
+            figures = make_packs(inputs, folder.path, update)
+        for line in mixture_lines(figures):
+            self.console.print(line, highlight=False)
+        return figures
 
     def _sft(self, folder: StageFolder) -> dict[str, Any]:
         from hermes_train.training.job import train_on_packs
@@ -248,8 +255,8 @@ class Pipeline:
             from hermes_train.training import ranks
 
             ranks.use_cpu()
+            from hermes_train.packing.documents import load_maker
             from hermes_train.stages.evaluate import evaluate_model
-            from hermes_train.stages.pack import document_maker
 
             started = time.perf_counter()
             folder.begin(inputs)
@@ -260,7 +267,12 @@ class Pipeline:
                     self._folder("filter") / PROBLEMS_FILE,
                     self._folder(MADE_BY[model]) / "model",
                     self.recipe.model.dtype,
-                    document_maker(self._folder("prepare"), self.recipe.model),
+                    load_maker(
+                        self._folder("prepare") / "model",
+                        self.recipe.model,
+                        self.recipe.pack,
+                        self.recipe.seed,
+                    ),
                     folder.path,
                     update,
                 )

@@ -1,115 +1,223 @@
-"""The token store: documents written once, as one Arrow file that is mapped into memory, never loaded.
+"""The token store: documents written once, in shards that are mapped into memory and never loaded.
 
-Packs are an index over it: `index.npz` with `order` (document numbers, pack after pack) and `starts` (where each pack
-starts in `order`). One row of the store:
-
-    {"id": "gsm8k/17", "source": "gsm8k", "mode": "think", "input_ids": [1, 9690, ...], "spans": [24, 61]}
-
-`spans` is the flattened (n, 2) array of the token ranges that carry loss.
+documents-00003.arrow, .json   the shards (`shards.py`)
+columns.arrow   what is small of all documents, in one batch: hash, source, mode, tokens, label_tokens
+store.json      the shards by size, and the names of the sources; written last: a store is whole or not there
+index.npz       the packs: `order` (document numbers, pack after pack), `starts` (where each begins)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
+from data_filters.errors import UserError
 from data_filters.files import write_atomically
 from data_filters.samples import Mode
 from hermes_train.chat.labels import Document, labels_from_spans
-
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("source", pa.string()),
-        ("mode", pa.string()),
-        ("input_ids", pa.large_list(pa.int32())),
-        ("spans", pa.list_(pa.int32())),
-    ]
+from hermes_train.packing.mixture import MODES, Stock
+from hermes_train.packing.shards import (
+    BATCH_DOCUMENTS,
+    SMALL_COLUMNS,
+    RowCounts,
+    ShardFacts,
+    added_up,
+    damaged,
+    is_whole,
+    map_batches,
+    require_shard,
+    shard_path,
+    write_shard,
 )
-_BATCH = 1000
+
+COLUMNS_FILE, STORE_FILE = "columns.arrow", "store.json"
 
 
-def write_store(path: Path, documents: Iterable[Document]) -> int:
-    """Write the documents, whole or not at all. Returns their number."""
-    count = 0
-    with write_atomically(path, "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
-        for batch in _batches(documents):
-            count += len(batch)
-            columns = [
-                pa.array([document.id for document in batch]),
-                pa.array([document.source for document in batch]),
-                pa.array([str(document.mode) for document in batch]),
-                pa.array([document.input_ids for document in batch], SCHEMA.field("input_ids").type),
-                pa.array([document.spans.reshape(-1) for document in batch], SCHEMA.field("spans").type),
-            ]
-            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
-    return count
+class StoreFacts(msgspec.Struct, frozen=True):
+    """`store.json`."""
+
+    shards: list[ShardFacts]
+    sources: list[str]
+    """The names of all sources, by their codes in `columns.arrow`."""
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def seal_store(folder: Path, shards: int) -> TokenStore:
+    """Put the small columns of all shards together and declare the store whole. Returns it, open.
+
+    Raises UserError when a shard is missing or cut short.
+    """
+    facts = [require_shard(folder, number) for number in range(shards)]
+    sources: dict[str, int] = {}
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in SMALL_COLUMNS.names}
+    for number, shard in enumerate(facts):
+        codes = np.asarray([sources.setdefault(name, len(sources)) for name in shard.sources], np.int16)
+        for batch in map_batches(shard_path(folder, number)):
+            for name, parts in columns.items():
+                values = batch.column(name).to_numpy()
+                # A copy: what stays must not hold the shard's pages.
+                parts.append(codes[values] if name == "source" else values.copy())
+    arrays = [
+        pa.array(np.concatenate(parts) if parts else np.empty(0), SMALL_COLUMNS.field(name).type)
+        for name, parts in columns.items()
+    ]
+    with (
+        write_atomically(folder / COLUMNS_FILE, "wb") as file,
+        pa.ipc.new_file(file, SMALL_COLUMNS) as writer,
+    ):
+        writer.write_batch(pa.record_batch(arrays, schema=SMALL_COLUMNS))
+    with write_atomically(folder / STORE_FILE, "wb") as file:
+        file.write(msgspec.json.encode(StoreFacts(facts, list(sources))) + b"\n")
+    return TokenStore(folder)
+
+
+def write_store(folder: Path, documents: Iterable[Document]) -> TokenStore:
+    """Write a store of one shard. Returns it, open."""
+    write_shard(folder, 0, documents)
+    return seal_store(folder, 1)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The lists of one column of a batch, as what lies in memory."""
+
+    values: np.ndarray
+    edges: np.ndarray
+
+    @classmethod
+    def of(cls, column: pa.ListArray) -> _Lists:
+        return cls(column.values.to_numpy(), column.offsets.to_numpy())
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.edges[row] : self.edges[row + 1]]
+
+
+class _Shard:
+    """One shard, mapped: its tokens and spans by document."""
+
+    def __init__(self, path: Path) -> None:
+        self.map_batches = map_batches(path)
+        self._input_ids = [_Lists.of(batch.column("input_ids")) for batch in self.map_batches]
+        self._spans = [_Lists.of(batch.column("spans")) for batch in self.map_batches]
+
+    def input_ids(self, row: int) -> np.ndarray:
+        return self._input_ids[row // BATCH_DOCUMENTS][row % BATCH_DOCUMENTS]
+
+    def spans(self, row: int) -> np.ndarray:
+        return self._spans[row // BATCH_DOCUMENTS][row % BATCH_DOCUMENTS].reshape(-1, 2)
+
+    def identity(self, row: int) -> str:
+        return str(self.map_batches[row // BATCH_DOCUMENTS].column("id")[row % BATCH_DOCUMENTS])
 
 
 class TokenStore:
-    """Read access to a store by document number; pages are read from disk as they are touched."""
+    """Read access to a store by document number, at the same cost wherever the document lies.
 
-    def __init__(self, path: Path) -> None:
-        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        self._input_ids = self._table.column("input_ids")
-        self._spans = self._table.column("spans")
+    A shard is mapped when a document of it is first asked for; its pages are read from disk as they are touched.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the store in `folder`. Raises UserError when it is missing, or a shard is missing or cut short."""
+        self.folder = folder
+        facts_file = folder / STORE_FILE
+        if not facts_file.is_file():
+            raise UserError(f"{folder} holds no token store; run pack first")
+        facts = msgspec.json.decode(facts_file.read_bytes(), type=StoreFacts)
+        for number, shard in enumerate(facts.shards):
+            if not is_whole(shard_path(folder, number), shard):
+                raise damaged(folder, number)
+        (self._columns,) = map_batches(folder / COLUMNS_FILE)
+        self.source_names: Sequence[str] = facts.sources
+        """The names of the sources, by their codes."""
+        edges = np.cumsum([0, *(shard.documents for shard in facts.shards)])
+        self._starts: list[int] = edges[:-1].tolist()
+        self._facts = facts
+        self._shards: dict[int, _Shard] = {}
+
+    def __reduce__(self) -> tuple[type[TokenStore], tuple[Path]]:
+        """Go to another process as a path: tokens are mapped there again, never copied."""
+        return TokenStore, (self.folder,)
 
     def __len__(self) -> int:
-        return int(self._table.num_rows)
+        return int(self._columns.num_rows)
 
     def lengths(self) -> np.ndarray:
         """Return the number of tokens of each document, int64."""
-        return (
-            self._input_ids.combine_chunks().value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-        )
-
-    def identities(self) -> list[str]:
-        """Return the id of each document."""
-        return list(self._table.column("id").to_pylist())
-
-    def modes(self) -> list[Mode]:
-        """Return the mode of each document."""
-        return [Mode(mode) for mode in self._table.column("mode").to_pylist()]
-
-    def sources(self) -> list[str]:
-        """Return the source of each document."""
-        return list(self._table.column("source").to_pylist())
+        return self._column("tokens").astype(np.int64)
 
     def label_tokens(self) -> np.ndarray:
         """Return how many tokens of each document carry loss, int64."""
-        return np.asarray([int((ends - starts).sum()) for starts, ends in self._span_edges()], np.int64)
+        return self._column("label_tokens").astype(np.int64)
 
-    def _span_edges(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for number in range(len(self)):
-            spans = self.spans(number)
-            yield spans[:, 0], spans[:, 1]
+    def hashes(self) -> np.ndarray:
+        """Return the hash of each document's id, uint64."""
+        return self._column("hash")
+
+    def modes(self) -> np.ndarray:
+        """Return the mode of each document as its place in `mixture.MODES`, int8."""
+        return self._column("mode")
+
+    def sources(self) -> np.ndarray:
+        """Return the source of each document as its place in `source_names`, int16."""
+        return self._column("source")
+
+    def counts(self) -> list[RowCounts]:
+        """Return what became of the rows that the store was made from, by source and mode."""
+        return added_up(counts for shard in self._facts.shards for counts in shard.counts)
+
+    def stock(self) -> Stock:
+        """Return the documents as the mixture sees them."""
+        return Stock(
+            self.hashes(), self.sources(), self.modes(), self._column("tokens"), tuple(self.source_names)
+        )
+
+    def identity(self, number: int) -> str:
+        """Return the id of one document."""
+        shard, row = self._place(number)
+        return shard.identity(row)
 
     def input_ids(self, number: int) -> np.ndarray:
-        """Return the tokens of one document, int32."""
-        return np.asarray(self._input_ids[number].values.to_numpy(), np.int32)
+        """Return the tokens of one document, int32; a view of the file."""
+        shard, row = self._place(number)
+        return shard.input_ids(row)
 
     def spans(self, number: int) -> np.ndarray:
-        """Return the (n, 2) token ranges of one document that carry loss, int32."""
-        return np.asarray(self._spans[number].values.to_numpy(), np.int32).reshape(-1, 2)
+        """Return the (n, 2) token ranges of one document that carry loss, int32; a view of the file."""
+        shard, row = self._place(number)
+        return shard.spans(row)
 
     def labels(self, number: int) -> np.ndarray:
         """Return the labels of one document, int32."""
-        return labels_from_spans(self.input_ids(number), self.spans(number))
+        shard, row = self._place(number)
+        return labels_from_spans(shard.input_ids(row), shard.spans(row))
+
+    def document(self, number: int) -> Document:
+        """Return one document as it was written."""
+        shard, row = self._place(number)
+        source = self.source_names[self._column("source")[number]]
+        mode: Mode = MODES[self._column("mode")[number]]
+        return Document(shard.identity(row), source, mode, shard.input_ids(row), shard.spans(row))
+
+    def documents(self, numbers: Iterable[int]) -> Iterator[Document]:
+        """Yield documents as they were written."""
+        return (self.document(number) for number in numbers)
+
+    def _column(self, name: str) -> np.ndarray:
+        return np.asarray(self._columns.column(name).to_numpy())
+
+    def _place(self, number: int) -> tuple[_Shard, int]:
+        if not 0 <= number < len(self):
+            raise IndexError(f"the store has {len(self)} documents; there is no document {number}")
+        # The last shard that begins at or before the document: an empty one begins where the next does.
+        shard = bisect_right(self._starts, number) - 1
+        if shard not in self._shards:
+            self._shards[shard] = _Shard(shard_path(self.folder, shard))
+        return self._shards[shard], number - self._starts[shard]
 
 
 @dataclass(frozen=True)

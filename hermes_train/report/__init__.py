@@ -8,17 +8,20 @@ It can be written at any moment of a run: what is not done yet is shown as not d
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from data_filters.files import write_atomically
 from hermes_train.report.load import load_run, load_scores
 from hermes_train.report.page import page, render
-from hermes_train.report.terminal import terminal_table
+from hermes_train.report.records import PackFigures
+from hermes_train.report.terminal import packed_table, share_lines, terminal_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["score_table", "write_report"]
+__all__ = ["mixture_lines", "score_table", "write_report"]
 
 
 def write_report(run_folder: Path) -> Path:
@@ -39,3 +42,10 @@ def score_table(run_folder: Path) -> Table | None:
     Raises UserError as `write_report` does.
     """
     return terminal_table(load_scores(run_folder))
+
+
+def mixture_lines(figures: dict[str, Any]) -> list[Table | str]:
+    """Return what the figures of the pack stage say of the mixture: a rich table of the sources by mode, and a line
+    for each share that the recipe asks for."""
+    packed = msgspec.convert(figures, PackFigures)
+    return [packed_table(packed), *share_lines(packed)]

@@ -49,14 +49,32 @@ class Manifest(msgspec.Struct, Generic[Figures], frozen=True):
 
 
 class PackedSource(msgspec.Struct, frozen=True):
-    """What one source gave to the packs."""
+    """What one source gave to the packs in one mode, from its rows to the documents that are seen."""
 
     name: str
-    mode: str | None
+    mode: str
+    rows: int
     documents: int
     tokens: int
     label_tokens: int
+    later: int
+    """Documents kept for the longer packs of the hybrid stage."""
+    taken: int
+    """Documents in the mixture, each counted once."""
+    seen: int
+    """The same, each counted as often as it is seen."""
+    seen_tokens: int
+    seen_label_tokens: int
     dropped: dict[str, int] = {}
+
+
+class MixtureShare(msgspec.Struct, frozen=True):
+    """The share of a source or a mode in the mixture; `wanted` is None where the recipe asks for none."""
+
+    of: Literal["source", "mode"]
+    name: str
+    wanted: float | None
+    got: float
 
 
 class LengthHistogram(msgspec.Struct, frozen=True):
@@ -82,6 +100,8 @@ class PackFigures(msgspec.Struct, frozen=True):
     label_tokens: int
     fill: float
     sources: list[PackedSource]
+    share_of: Literal["tokens", "documents"] = "tokens"
+    shares: list[MixtureShare] = []
     think_tokens: int | None = None
     direct_tokens: int | None = None
     length_histogram: LengthHistogram | None = None

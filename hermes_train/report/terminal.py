@@ -1,11 +1,13 @@
-"""The table of scores for the terminal."""
+"""The tables for the terminal: scores, and what each source gives to the mixture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hermes_train.report.records import Scores
+from hermes_train.report.notation import count
+from hermes_train.report.records import PackFigures, Scores
+from hermes_train.report.views.packs import mixture_shares, packed_source
 from hermes_train.report.views.scores import score_rows
 
 if TYPE_CHECKING:
@@ -57,3 +59,46 @@ def terminal_table(scores: Mapping[str, Scores]) -> Table | None:
             end_section=row.is_last,
         )
     return table
+
+
+def packed_table(figures: PackFigures) -> Table:
+    """Return what each source gives to the mixture in each mode."""
+    from rich import box
+    from rich.table import Table
+
+    seen = sum(source.seen_tokens for source in figures.sources)
+    table = Table(
+        title=f"Mixture: {count(figures.documents)} documents, {count(figures.tokens)} tokens",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("source", overflow="fold")
+    table.add_column("mode", no_wrap=True)
+    for name in ("rows", "documents", "taken", "times", "tokens", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("left out", overflow="fold")
+    for source in figures.sources:
+        row = packed_source(source, seen)
+        table.add_row(
+            row.name,
+            row.mode,
+            row.rows,
+            row.documents,
+            row.taken,
+            row.times,
+            row.tokens,
+            row.token_share,
+            row.dropped,
+        )
+    return table
+
+
+def share_lines(figures: PackFigures) -> list[str]:
+    """Return a line for each share that the recipe asks for: what was wanted and what it is."""
+    return [
+        f"{share.name}: {share.got} of the {figures.share_of}, {share.wanted} wanted"
+        + (" [yellow](falls short)[/yellow]" if share.falls_short else "")
+        for share in mixture_shares(figures)
+    ]

@@ -19,6 +19,7 @@ from hermes_train.runs import file_fingerprint, fingerprint
 
 Inputs = dict[str, str]
 
+_MIXTURE = ("share", "epochs", "max_documents", "max_tokens")
 _HYBRID_DATA = ("problems", "replay", "length_control", "length", "global_batch")
 _DPO_DATA = ("refusals", "pairs", "max_length", "global_batch")
 _NO_EFFECT_ON_LOSS = {"save_every", "keep_checkpoints"}
@@ -34,7 +35,8 @@ def stage_inputs(recipe: Recipe) -> dict[str, Inputs]:
         "hermes-train": __version__,
     }
     filtered = _filter_inputs(recipe)
-    documents = prepare | filtered | _named("recipe.pack", recipe.pack.model_dump(mode="json"))
+    packed = recipe.pack.model_dump(mode="json", exclude={"workers"})
+    documents = prepare | filtered | _named("recipe.pack", packed)
     sft_data = (
         documents | _mixture(recipe) | {"recipe.sft.global_batch": fingerprint(recipe.sft.global_batch)}
     )
@@ -66,7 +68,7 @@ def stage_inputs(recipe: Recipe) -> dict[str, Inputs]:
 
 def _filter_inputs(recipe: Recipe) -> Inputs:
     data = recipe.data.model_dump(
-        mode="json", exclude={"engine": True, "sources": {"__all__": {"share", "epochs"}}}
+        mode="json", exclude={"engine": True, "sources": {"__all__": set(_MIXTURE)}}
     )
     problems = [source.model_dump(mode="json") for source in recipe.evaluate.problems]
     files = _files([*recipe.data.sources, *recipe.evaluate.problems])
@@ -83,8 +85,10 @@ def _files(sources: Iterable[Source]) -> list[Path]:
 
 
 def _mixture(recipe: Recipe) -> Inputs:
-    shares = {source.name: [source.share, source.epochs] for source in recipe.data.sources}
-    return {"recipe.data.sources (share, epochs)": fingerprint(shares)}
+    wanted = {
+        source.name: source.model_dump(mode="json", include=set(_MIXTURE)) for source in recipe.data.sources
+    }
+    return {f"recipe.data.sources ({', '.join(_MIXTURE)})": fingerprint(wanted)}
 
 
 def _training(prefix: str, section: Any) -> Inputs:

@@ -1,32 +1,56 @@
+"""What the hybrid stage draws, and that it is drawn by the rows themselves."""
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_filters.errors import UserError
-from data_filters.samples import Message, Mode, Sample
-from hermes_train.packing.hybrid import closed_at_budget, paired, plan_hybrid
+from data_filters.files import write_jsonl
+from data_filters.samples import Message, Sample
+from data_filters.segments import plan_file
+from hermes_train.packing.hybrid import (
+    Thoughts,
+    ThoughtsTask,
+    draw_rows,
+    find_thoughts,
+    first_tokens,
+    hybrid_tasks,
+    plan_hybrid,
+    purpose_seed,
+)
+from hermes_train.packing.shards import identity_hash
 
 
-def think(number, thought="one two three four"):
-    messages = [Message("user", f"q{number}"), Message("assistant", f"a{number}", reasoning=thought)]
-    return Sample(f"t{number}", "s", messages)
+def row(number, thought):
+    return Sample(
+        f"t{number}", "s", [Message("user", f"q{number}"), Message("assistant", f"a{number}", thought)]
+    )
 
 
 class Words:
-    """Counts words as tokens: the arithmetic of budgets needs no tokenizer."""
+    """Takes words for tokens: the arithmetic of budgets needs no tokenizer."""
+
+    def __init__(self):
+        self.counted = []
+
+    def maker(self):
+        return self
 
     def count_tokens(self, texts):
+        self.counted += texts
         return [len(text.split()) for text in texts]
 
+    def tokenizer(self, text, **_):
+        words = text.split(" ")
+        starts = np.cumsum([0, *(len(word) + 1 for word in words[:-1])])
+        return {"offset_mapping": [(int(start), int(start)) for start in starts]}
 
-def test_every_paired_problem_comes_with_a_thought_and_at_once():
-    samples = [think(number) for number in range(9)]
 
-    rows = list(paired(samples, 4, seed=0))
-
-    assert len(rows) == 8
-    for thinking, direct in zip(rows[::2], rows[1::2], strict=True):
-        assert (thinking.mode, direct.mode) == (Mode.THINK, Mode.DIRECT)
-        assert thinking.prompt == direct.prompt
-        assert thinking.answer.content == direct.answer.content
+def thoughts(count, long=(), first=0):
+    rows = np.arange(first, first + count)
+    hashes = np.asarray([identity_hash(f"t{number}") for number in rows], np.uint64)
+    return Thoughts(rows, hashes, np.isin(rows, list(long)))
 
 
 def test_the_plan_gives_each_kind_its_share_of_the_whole():
@@ -35,6 +59,78 @@ def test_the_plan_gives_each_kind_its_share_of_the_whole():
     assert (plan.paired_problems, plan.replay, plan.length_control) == (35, 20, 10)
 
 
-def test_a_budget_that_no_thought_reaches_is_an_error_that_names_both_numbers():
-    with pytest.raises(UserError, match="budget is 9 tokens, but the longest kept thought has 4"):
-        closed_at_budget([think(1)], 1, 9, 0, Words())
+def test_rows_with_a_thought_are_found_with_their_numbers_and_whether_they_exceed_the_budget(tmp_path):
+    texts = ["one two three", None, "one two three four five six", "extraordinarily long words"]
+    write_jsonl(tmp_path / "kept.jsonl", [row(number, text) for number, text in enumerate(texts)])
+    (segment,) = plan_file(tmp_path / "kept.jsonl", 1000, 10)
+    words = Words()
+
+    found = find_thoughts(ThoughtsTask(words, segment, budget=5))
+
+    assert found.rows.tolist() == [0, 2, 3]
+    assert found.hashes.tolist() == [identity_hash(f"t{number}") for number in (0, 2, 3)]
+    assert found.past_budget.tolist() == [False, True, False]
+
+
+def test_a_thought_with_fewer_bytes_than_the_budget_has_tokens_is_not_tokenised(tmp_path):
+    write_jsonl(tmp_path / "kept.jsonl", [row(0, "short"), row(1, "a longer thought")])
+    (segment,) = plan_file(tmp_path / "kept.jsonl", 1000, 10)
+    words = Words()
+
+    find_thoughts(ThoughtsTask(words, segment, budget=10))
+
+    assert words.counted == ["a longer thought"]
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 3))
+@settings(deadline=None)
+def test_the_draw_does_not_depend_on_how_the_rows_were_cut(count, cut, seed):
+    cut = min(cut, count)
+    long = range(0, count, 3)
+    plan = plan_hybrid(10, 0.2, 0.2)
+
+    whole = draw_rows([thoughts(count, long)], plan, 5, seed)
+    parts = draw_rows([thoughts(count - cut, long, first=cut), thoughts(cut, long)], plan, 5, seed)
+
+    assert whole.paired.tolist() == parts.paired.tolist()
+    assert whole.cut.tolist() == parts.cut.tolist()
+    assert len(whole.paired) == min(10, count)
+    assert set(whole.cut.tolist()) <= set(long)
+
+
+def test_pairs_and_cuts_are_drawn_apart():
+    drawn = draw_rows([thoughts(1000, range(1000))], plan_hybrid(100, 0.0, 1 / 3), 5, 0)
+
+    assert len(drawn.paired) == len(drawn.cut) == 100
+    assert 0 < len(set(drawn.paired.tolist()) & set(drawn.cut.tolist())) < 50
+    assert purpose_seed(0, "paired") != purpose_seed(0, "cut")
+
+
+def test_a_budget_that_no_thought_reaches_is_an_error_that_names_it():
+    with pytest.raises(UserError, match="budget is 9 tokens, but none of the 4 kept thoughts is longer"):
+        draw_rows([thoughts(4)], plan_hybrid(2, 0.0, 0.2), 9, 0)
+
+
+def test_no_thought_at_all_is_an_error():
+    with pytest.raises(UserError, match="no kept row has a thought"):
+        draw_rows([thoughts(0)], plan_hybrid(2, 0.0, 0.0), None, 0)
+
+
+def test_each_drawn_row_belongs_to_the_task_of_its_segment(tmp_path):
+    write_jsonl(tmp_path / "kept.jsonl", [row(number, "x " * 9) for number in range(100)])
+    segments = plan_file(tmp_path / "kept.jsonl", 10, 100)
+    drawn = draw_rows([thoughts(100, range(100))], plan_hybrid(12, 0.0, 0.2), 5, 0)
+
+    tasks = hybrid_tasks(Words(), segments, drawn, 5, tmp_path, 64)
+
+    assert [task.shard.number for task in tasks] == list(range(len(tasks)))
+    for name in ("paired", "cut"):
+        placed = [int(number) for task in tasks for number in getattr(task.drawn, name)]
+        assert placed == getattr(drawn, name).tolist()
+    for task in tasks:
+        first = task.shard.segment.number
+        assert all(first <= number < first + 10 for number in [*task.drawn.paired, *task.drawn.cut])
+
+
+def test_a_cut_thought_has_the_words_of_its_budget():
+    assert first_tokens("one two three four", 2, Words()) == "one two"

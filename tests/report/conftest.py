@@ -22,6 +22,13 @@ def run_folder(tmp_path: Path) -> Path:
     return write_example_run(tmp_path / "demo")
 
 
+@pytest.fixture
+def example_pack() -> dict[str, Any]:
+    """Return the figures of the run's pack stage."""
+    figures: dict[str, Any] = _example("pack")
+    return figures
+
+
 @pytest.fixture(scope="session")
 def write_run() -> Callable[..., Path]:
     """Return `write_example_run(folder, stages)`."""

@@ -2,10 +2,11 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from hermes_train.report import score_table
+from hermes_train.report import mixture_lines, score_table
 
 
 def printed(folder: Path) -> list[list[str]]:
@@ -44,3 +45,20 @@ def test_there_is_no_table_before_the_first_evaluation(
     tmp_path: Path, write_run: Callable[..., Path]
 ) -> None:
     assert score_table(write_run(tmp_path / "run", ("prepare", "filter"))) is None
+
+
+def test_the_terminal_shows_what_each_source_gives_and_which_share_is_missed(
+    example_pack: dict[str, Any],
+) -> None:
+    paper = io.StringIO()
+    console = Console(width=120, file=paper, color_system=None)
+
+    for line in mixture_lines(example_pack):
+        console.print(line, highlight=False)
+
+    text = paper.getvalue()
+    records = next(line for line in text.splitlines() if line.startswith(" records"))
+    assert records.split()[:6] == ["records", "think", "207", "205", "205", "1.00"]
+    assert "too_long 2" in records
+    assert "records: 19.0\u202f% of the tokens, 25.0\u202f% wanted (falls short)" in text
+    assert "think mode: 85.3\u202f% of the tokens, 85.0\u202f% wanted" in text

@@ -8,9 +8,12 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from hermes_train.report.charts import Part, histogram, stacked_bar
-from hermes_train.report.notation import DASH, compact, count, part_of, percent
+from hermes_train.report.notation import DASH, NOTHING, compact, count, decimal, part_of, percent
 from hermes_train.report.records import LengthHistogram, PackedSource, PackFigures
 from hermes_train.report.views.overview import Fact
+
+_SHORT_BY = 0.005
+"""A share that is missed by more than this is said to fall short."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,25 @@ class PackedSourceView:
 
     name: str
     mode: str
+    rows: str
     documents: str
+    taken: str
+    times: str
     tokens: str
     token_share: str
     label_share: str
     dropped: str
     bar: Markup
+
+
+@dataclass(frozen=True)
+class ShareView:
+    """A share of the mixture that the recipe asks for, and what came of it."""
+
+    name: str
+    wanted: str
+    got: str
+    falls_short: bool
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,9 @@ class PacksView:
     facts: tuple[Fact, ...]
     meters: tuple[Meter, ...]
     sources: tuple[PackedSourceView, ...]
+    share_of: str
+    shares: tuple[ShareView, ...]
+    """Empty where the recipe asks for no shares."""
     histogram: Markup | None
     lengths: tuple[tuple[str, str], ...]
     """The histogram as a table: bounds and number of documents."""
@@ -51,12 +70,13 @@ class PacksView:
 def packs_view(figures: PackFigures) -> PacksView:
     """Return the section for a finished pack stage."""
     lengths = figures.length_histogram
-    # The mixture thins and repeats what the sources give, so these do not add up to the tokens of the packs.
-    made = sum(source.tokens for source in figures.sources)
+    seen = sum(source.seen_tokens for source in figures.sources)
     return PacksView(
         facts=_facts(figures),
         meters=_meters(figures),
-        sources=tuple(_source(source, made) for source in figures.sources),
+        sources=tuple(packed_source(source, seen) for source in figures.sources),
+        share_of=figures.share_of,
+        shares=mixture_shares(figures),
         histogram=_histogram(lengths) if lengths else None,
         lengths=_lengths(lengths) if lengths else (),
     )
@@ -102,21 +122,39 @@ def _meter(name: str, tokens: list[tuple[str, int]], places: int) -> Meter:
     )
 
 
-def _source(source: PackedSource, made: int) -> PackedSourceView:
-    share = percent(part_of(source.tokens, made))
-    mode = source.mode or "mixed"
-    dropped = ", ".join(f"{reason} {count(number)}" for reason, number in source.dropped.items() if number)
+def packed_source(source: PackedSource, seen: int) -> PackedSourceView:
+    """Return a source's row; `seen` are the tokens of the whole mixture."""
+    share = percent(part_of(source.seen_tokens, seen))
+    left_out = source.dropped | ({"kept for hybrid": source.later} if source.later else {})
+    dropped = ", ".join(f"{reason} {count(number)}" for reason, number in left_out.items() if number)
     told = f"{source.name}: {share} of the tokens"
-    bar = stacked_bar([Part(source.tokens, mode, told)], made, told)
+    bar = stacked_bar([Part(source.seen_tokens, source.mode, told)], seen, told)
     return PackedSourceView(
         name=source.name,
-        mode=mode,
+        mode=source.mode,
+        rows=count(source.rows),
         documents=count(source.documents),
-        tokens=count(source.tokens),
+        taken=count(source.taken),
+        times=decimal(source.seen / source.taken, 2) if source.taken else NOTHING,
+        tokens=count(source.seen_tokens),
         token_share=share,
-        label_share=percent(part_of(source.label_tokens, source.tokens)),
+        label_share=percent(part_of(source.seen_label_tokens, source.seen_tokens)),
         dropped=dropped or "none",
         bar=Markup(bar),
+    )
+
+
+def mixture_shares(figures: PackFigures) -> tuple[ShareView, ...]:
+    """Return the shares that the recipe asks for, and what came of them."""
+    return tuple(
+        ShareView(
+            name=share.name if share.of == "source" else f"{share.name} mode",
+            wanted=percent(share.wanted),
+            got=percent(share.got),
+            falls_short=share.got < share.wanted - _SHORT_BY,
+        )
+        for share in figures.shares
+        if share.wanted is not None
     )
 
 

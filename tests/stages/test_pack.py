@@ -1,0 +1,399 @@
+"""The pack stage gives the same bytes whatever happens to it, holds no rows, and says what became of each."""
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_filters.errors import UserError
+from data_filters.files import read_jsonl, write_jsonl
+from data_filters.samples import Message, Mode, Sample
+from hermes_train.packing.store import PackIndex, TokenStore
+from hermes_train.recipe.load import load_recipe
+from hermes_train.stages.pack import PackInputs, make_packs
+
+ROOT = Path(__file__).parents[2]
+KILLS = 4
+
+
+def sample(number, thought_words=4):
+    prompt = [Message("user", f"What is {number} + 2?")]
+    if number % 2:
+        return Sample(f"chat/{number}", "chat", [*prompt, Message("assistant", f"It is {number + 2}.")])
+    thought = "so " * (thought_words + number % 7) + f"{number} + 2 = {number + 2}"
+    return Sample(f"math/{number}", "math", [*prompt, Message("assistant", str(number + 2), thought)])
+
+
+def write_rows(folder, samples):
+    """What the filter leaves behind."""
+    write_jsonl(folder / "kept.jsonl", samples)
+    write_jsonl(folder / "rejected.jsonl", [])
+    return folder
+
+
+def inputs_for(prepared, filtered, workers=1, sources=(), **settings):
+    overrides = {
+        "pack.length": 256,
+        "sft.global_batch": 2,
+        "hybrid.global_batch": 2,
+        "hybrid.problems": 40,
+        "hybrid.length_control": "{budget: 20, share: 0.1}",
+        "dpo.global_batch": 2,
+        "data.sources": "[{name: math, path: none, share: 0.5}, {name: chat, path: none}]",
+    } | {key.replace("__", "."): value for key, value in settings.items()}
+    recipe = load_recipe(
+        ROOT / "recipes" / "smoke.yaml", [f"{key}={value}" for key, value in overrides.items()]
+    ).recipe
+    return PackInputs(
+        prepared=prepared,
+        filtered=filtered,
+        model=recipe.model,
+        sources=recipe.data.sources,
+        pack=recipe.pack,
+        sft_global_batch=recipe.sft.global_batch,
+        hybrid=recipe.hybrid,
+        dpo=recipe.dpo,
+        seed=recipe.seed,
+        workers=workers,
+    )
+
+
+@pytest.fixture(scope="session")
+def prepared(packed_runs):
+    return packed_runs / "smoke" / "prepare"
+
+
+@pytest.fixture
+def filtered(tmp_path):
+    return write_rows(tmp_path / "filter", map(sample, range(2500)))
+
+
+@pytest.fixture(scope="session")
+def whole(prepared, tmp_path_factory):
+    """A finished stage of 2,500 rows: its inputs, its folder and its figures."""
+    folder = tmp_path_factory.mktemp("whole")
+    inputs = inputs_for(prepared, write_rows(folder / "filter", map(sample, range(2500))))
+    return inputs, folder / "pack", make_packs(inputs, folder / "pack")
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def shard_times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("documents-*.arrow")}
+
+
+def test_every_row_is_a_document_or_counted_with_a_reason(whole):
+    _, folder, figures = whole
+    store = TokenStore(folder / "sft")
+
+    assert len(list((folder / "sft").glob("documents-*.arrow"))) == 3
+    assert sum(source["rows"] for source in figures["sources"]) == 2500
+    for source in figures["sources"]:
+        assert source["rows"] == source["documents"] + sum(source["dropped"].values())
+    assert len(store) == sum(source["documents"] for source in figures["sources"]) > 2400
+
+
+def test_the_figures_of_the_mixture_are_those_of_the_packs(whole):
+    _, folder, figures = whole
+    store, index = TokenStore(folder / "sft"), PackIndex.load(folder / "sft" / "index.npz")
+    tokens = store.lengths()[index.order]
+
+    assert figures["tokens"] == tokens.sum() == sum(source["seen_tokens"] for source in figures["sources"])
+    assert sum(source["seen_label_tokens"] for source in figures["sources"]) == figures["label_tokens"]
+    assert sum(source["taken"] for source in figures["sources"]) == len(np.unique(index.order))
+    math = next(share for share in figures["shares"] if share["name"] == "math")
+    of_math = store.sources()[index.order] == list(store.source_names).index("math")
+    assert math["got"] == pytest.approx(tokens[of_math].sum() / tokens.sum())
+    assert math["got"] == pytest.approx(math["wanted"], abs=0.01)
+
+
+def test_two_workers_write_the_bytes_of_one(whole, tmp_path):
+    inputs, folder, _ = whole
+
+    make_packs(dataclasses.replace(inputs, workers=2), tmp_path / "pack")
+
+    assert contents(tmp_path / "pack") == contents(folder)
+
+
+def test_parquet_rows_give_the_tokens_of_json_lines(whole, prepared, tmp_path):
+    import pyarrow.parquet
+
+    from data_filters.parquet import sample_columns
+
+    _, folder, _ = whole
+    write_rows(tmp_path / "filter", [])
+    (tmp_path / "filter" / "kept.jsonl").unlink()
+    rows = sample_columns([sample(number) for number in range(2500)])
+    pyarrow.parquet.write_table(rows, tmp_path / "filter" / "kept.parquet", row_group_size=700)
+
+    make_packs(inputs_for(prepared, tmp_path / "filter"), tmp_path / "pack")
+
+    for name in ("sft", "hybrid"):
+        one, other = TokenStore(folder / name), TokenStore(tmp_path / "pack" / name)
+        assert [one.identity(number) for number in range(len(one))] == [
+            other.identity(number) for number in range(len(other))
+        ]
+        assert all((one.input_ids(n) == other.input_ids(n)).all() for n in range(len(one)))
+
+
+def test_progress_ends_at_the_whole(whole, tmp_path):
+    inputs, _, _ = whole
+    heard = []
+
+    make_packs(inputs, tmp_path / "pack", lambda done, total: heard.append((done, total)))
+
+    totals = {total for _, total in heard}
+    assert [done for done, _ in heard] == sorted(done for done, _ in heard)
+    assert totals == {heard[-1][0]}
+
+
+def test_the_hybrid_stage_has_both_modes_cut_thoughts_and_a_replay_of_the_mixture(whole):
+    _, folder, figures = whole
+    sft, store = TokenStore(folder / "sft"), TokenStore(folder / "hybrid")
+    index = PackIndex.load(folder / "sft" / "index.npz")
+    trained = {sft.identity(number) for number in np.unique(index.order)}
+    identities = [store.identity(number) for number in range(len(store))]
+    cut = {name for name in identities if name.endswith("#cut")}
+    direct = {name.removesuffix("#direct") for name in identities if name.endswith("#direct")}
+    hybrid = figures["hybrid"]
+
+    assert len(direct) == hybrid["paired_problems"] == 40
+    assert direct <= set(identities)
+    assert len(cut) == hybrid["length_control_documents"] == 11
+    made = {*direct, *(f"{name}#direct" for name in direct), *cut}
+    replayed = identities[-hybrid["replayed_documents"] :]
+    assert len(identities) == len(made) + len(replayed)
+    assert set(replayed) <= trained
+
+
+def test_what_changed_is_made_anew_and_the_rest_is_kept(whole, prepared, filtered, tmp_path):
+    folder = tmp_path / "pack"
+    make_packs(inputs_for(prepared, filtered), folder)
+    before, times = contents(folder), shard_times(folder / "sft")
+
+    make_packs(inputs_for(prepared, filtered, pack__share_of="documents"), folder)
+    assert shard_times(folder / "sft") == times, "another mixture of the same documents"
+    assert contents(folder)["sft/index.npz"] != before["sft/index.npz"]
+
+    make_packs(inputs_for(prepared, filtered, pack__history="keep"), folder)
+    assert all(times[name] < changed for name, changed in shard_times(folder / "sft").items())
+
+    write_rows(filtered, map(sample, range(1200)))
+    make_packs(inputs_for(prepared, filtered), folder)
+    assert len(TokenStore(folder / "sft")) <= 1200
+    assert len(shard_times(folder / "sft")) == 2
+
+
+def test_a_shard_that_is_cut_short_is_made_again_alone(prepared, filtered, tmp_path):
+    folder = tmp_path / "pack"
+    make_packs(inputs_for(prepared, filtered), folder)
+    before, times = contents(folder), shard_times(folder / "sft")
+    damaged = folder / "sft" / "documents-00001.arrow"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+
+    make_packs(inputs_for(prepared, filtered), folder)
+
+    assert contents(folder) == before
+    changed = {name for name, when in shard_times(folder / "sft").items() if when != times[name]}
+    assert changed == {"documents-00001.arrow"}
+
+
+def test_documents_too_long_for_a_pack_wait_for_the_longer_packs_of_the_hybrid_stage(prepared, tmp_path):
+    rows = [sample(number, thought_words=90 if number % 20 == 0 else 4) for number in range(400)]
+    filtered = write_rows(tmp_path / "filter", rows)
+    dropping = make_packs(
+        inputs_for(prepared, filtered, pack__length=300, hybrid__length=600), tmp_path / "drop"
+    )
+    keeping = make_packs(
+        inputs_for(prepared, filtered, pack__length=300, hybrid__length=600, pack__too_long="later"),
+        tmp_path / "later",
+    )
+
+    (dropped,) = (source["dropped"] for source in dropping["sources"] if source["name"] == "math")
+    (kept,) = (source for source in keeping["sources"] if source["name"] == "math")
+    assert dropped == {"too_long": 20}
+    assert (kept["dropped"], kept["later"]) == ({}, 20)
+    assert keeping["hybrid"]["long_documents"] == 20
+    assert dropping["hybrid"]["long_documents"] == 0
+    sft = PackIndex.load(tmp_path / "later" / "sft" / "index.npz")
+    assert TokenStore(tmp_path / "later" / "sft").lengths()[sft.order].max() <= 300
+    hybrid = TokenStore(tmp_path / "later" / "hybrid")
+    identities = [hybrid.identity(number) for number in range(len(hybrid))]
+    assert {row.id for row in rows if row.mode is Mode.THINK and len(row.answer.reasoning) > 200} <= set(
+        identities
+    )
+
+
+def test_keeping_long_documents_for_packs_that_are_no_longer_is_refused():
+    with pytest.raises(
+        UserError, match=r"too_long is later, but the packs of the hybrid stage .* are no longer"
+    ):
+        inputs_for(Path(), Path(), pack__too_long="later")
+
+
+def test_a_budget_that_no_thought_reaches_is_an_error_that_names_it(prepared, filtered, tmp_path):
+    inputs = inputs_for(prepared, filtered, hybrid__length_control="{budget: 250, share: 0.1}")
+
+    with pytest.raises(UserError, match="budget is 250 tokens, but none of the 1250 kept thoughts is longer"):
+        make_packs(inputs, tmp_path / "pack")
+
+
+def test_rows_without_a_thought_cannot_teach_modes(prepared, tmp_path):
+    filtered = write_rows(tmp_path / "filter", (sample(number) for number in range(1, 99, 2)))
+    inputs = inputs_for(prepared, filtered, data__sources="[{name: chat, path: none}]")
+
+    with pytest.raises(UserError, match="no kept row has a thought"):
+        make_packs(inputs, tmp_path / "pack")
+
+
+def test_no_kept_row_is_said_at_once(prepared, tmp_path):
+    with pytest.raises(UserError, match="the filter kept no row"):
+        make_packs(inputs_for(prepared, write_rows(tmp_path / "filter", [])), tmp_path / "pack")
+
+
+def test_a_damaged_file_of_kept_rows_is_named_with_its_line(prepared, filtered, tmp_path):
+    kept = filtered / "kept.jsonl"
+    kept.write_text(kept.read_text()[:-20] + "\n")
+
+    with pytest.raises(UserError, match=r"line 2500 of .*kept.jsonl.*; run filter again"):
+        make_packs(inputs_for(prepared, filtered), tmp_path / "pack")
+
+
+def test_preference_pairs_are_a_multiple_of_the_global_batch(whole):
+    from datasets import Dataset
+
+    _, folder, figures = whole
+    rows = Dataset.load_from_disk(str(folder / "dpo"))
+
+    assert len(rows) == sum(figures["dpo"]["pairs"].values()) > 0
+    assert len(rows) % 2 == 0
+    assert rows[0]["chosen_ids"] != rows[0]["rejected_ids"]
+
+
+def test_a_disk_without_room_ends_in_one_clear_line_and_leaves_no_half_written_shard(packed_runs, tmp_path):
+    import shutil
+
+    shutil.copytree(packed_runs / "smoke", tmp_path / "smoke")
+    shutil.rmtree(tmp_path / "smoke" / "pack")
+    # The largest file may have 32 KiB: writing a shard fails as it does on a full disk.
+    limited = 'ulimit -f 32; exec "$@"'
+    command = [sys.executable, "-m", "hermes_train", "pack", "recipes/smoke.yaml", "--runs", str(tmp_path)]
+
+    done = subprocess.run(["bash", "-c", limited, "bash", *command], capture_output=True, text=True, cwd=ROOT)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "File too large; nothing that was finished is lost" in done.stderr.splitlines()[-1]
+    assert list((tmp_path / "smoke" / "pack" / "sft").glob("*.arrow")) == []
+
+    again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert again.returncode == 0, again.stderr
+    assert contents(tmp_path / "smoke" / "pack" / "hybrid").keys()
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_pack import inputs_for
+from hermes_train.stages.pack import make_packs
+if __name__ == "__main__":
+    prepared, filtered, folder = map(Path, sys.argv[2:5])
+    make_packs(inputs_for(prepared, filtered, workers=2), folder)
+"""
+
+
+def start(prepared, filtered, folder):
+    program = folder.parent / "program.py"
+    program.write_text(PROGRAM)
+    command = [
+        sys.executable,
+        str(program),
+        str(Path(__file__).parent),
+        *map(str, (prepared, filtered, folder)),
+    ]
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
+
+
+@pytest.mark.long
+def test_kills_at_random_moments_change_no_byte_of_stores_packs_and_pairs(prepared, tmp_path):
+    rows = (sample(number, thought_words=40) for number in range(12_000))
+    filtered = write_rows(tmp_path / "filter", rows)
+    started = time.monotonic()
+    assert start(prepared, filtered, tmp_path / "whole").wait() == 0
+    seconds = time.monotonic() - started
+    draw = random.Random(0)
+    killed = 0
+    while killed < KILLS:
+        process = start(prepared, filtered, tmp_path / "killed")
+        try:
+            process.wait(draw.uniform(0.4, 1) * seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+
+    assert start(prepared, filtered, tmp_path / "killed").wait() == 0
+
+    expected, found = contents(tmp_path / "whole"), contents(tmp_path / "killed")
+    assert {"sft/store.json", "sft/index.npz", "sft/documents-00011.arrow", "hybrid/index.npz"} <= set(
+        expected
+    )
+    assert found == expected
+
+
+@pytest.mark.long
+def test_processes_of_the_stage_end_when_it_is_killed(prepared, filtered, tmp_path, await_end):
+    import psutil
+
+    process = start(prepared, filtered, tmp_path / "pack")
+    while not list((tmp_path / "pack" / "sft").glob(".documents-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    process.kill()
+    process.wait()
+
+    assert children
+    await_end(children)
+
+
+@pytest.mark.real_data
+def test_gsm8k_is_packed_whole(shared_data, prepared, tmp_path):
+    rows = [
+        Sample(
+            f"gsm8k/{number}",
+            "math",
+            # Every fourth row answers at once, so that there is something to refuse.
+            [
+                Message("user", row["question"]),
+                Message("assistant", answer, reasoning=thought if number % 4 else None),
+            ],
+        )
+        for number, row in enumerate(read_jsonl(shared_data / "math" / "gsm8k_train.jsonl"))
+        for thought, answer in [row["answer"].split("\n#### ")]
+    ]
+    filtered = write_rows(tmp_path / "filter", rows)
+    sources = "[{name: math, path: none}]"
+    inputs = inputs_for(prepared, filtered, pack__length=2048, data__sources=sources)
+
+    figures = make_packs(inputs, tmp_path / "pack")
+
+    assert sum(source["rows"] for source in figures["sources"]) == len(rows) == 7473
+    for source in figures["sources"]:
+        assert source["rows"] == source["documents"] == source["seen"]
+        assert source["dropped"] == {}
+    assert figures["fill"] > 0.95
