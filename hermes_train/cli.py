@@ -159,6 +159,66 @@ def check(recipe: RecipeArgument, override: OverrideOption = None) -> None:
 
 
 @app.command()
+def labels(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A recipe, or rows: .jsonl, .json, .gz or .zst of these, .parquet.", show_default=False
+        ),
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Render a file's rows as this recipe says.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Render a file's rows for this model: a folder, a Hub id or package:NAME/FILE.gguf.",
+            show_default=False,
+        ),
+    ] = None,
+    template: Annotated[
+        Literal["llama3", "chatml", "base"] | None,
+        typer.Option(
+            help="The chat template; by default the model's own, or llama3 without a model.",
+            show_default=False,
+        ),
+    ] = None,
+    history: Annotated[
+        Literal["keep", "strip", "expand"] | None,
+        typer.Option(
+            help="Earlier thoughts: by default as the recipe says, or expand without one.", show_default=False
+        ),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most documents; by default 3, or all with --json.", show_default=False),
+    ] = None,
+    identity: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            help="Only this conversation, or this document of it: rows/7, rows/7#3.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per document: id, tokens, labels.")
+    ] = False,
+    runs: RunsOption = Path("runs"),
+    override: OverrideOption = None,
+) -> None:
+    """Show conversations with the tokens that carry loss; what is rejected goes to stderr with its reason."""
+    _quiet_libraries()
+    from hermes_train.labels_command import LabelsRequest, show_labels
+
+    show_labels(
+        LabelsRequest(
+            source, recipe, model, template, history, number, identity, as_json, runs, override or []
+        )
+    )
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
