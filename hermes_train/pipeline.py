@@ -214,13 +214,13 @@ class Pipeline:
         from hermes_train.training.job import train_on_packs
 
         figures = train_on_packs(self._job(folder, self._folder("sft")), self.recipe.hybrid)
-        return figures | self._packed("hybrid")
+        return self._packed("hybrid") | figures
 
     def _dpo(self, folder: StageFolder) -> dict[str, Any]:
         from hermes_train.training.job import train_on_pairs
 
         figures = train_on_pairs(self._job(folder, self._folder("hybrid")), self.recipe.dpo)
-        return figures | self._packed("dpo")
+        return self._packed("dpo") | figures
 
     def _packed(self, stage: str) -> dict[str, Any]:
         """Return what the pack stage made for a later one."""

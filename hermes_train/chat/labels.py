@@ -222,13 +222,18 @@ class Labeller:
             given = item.given[at]
             if given.tags_allowed and int(input_ids[token]) in self.control.tags:
                 continue
-            self._refuse_what_cannot_be_taken_apart(given, item.text[start:end])
+            self._refuse_what_cannot_be_taken_apart(given, item.text[start:end], int(input_ids[token]))
             cuts.add(start + 1)
         return cuts
 
-    def _refuse_what_cannot_be_taken_apart(self, given: GivenText, token: str) -> None:
-        if given.role == "assistant" or not self._take_apart or len(token) < 2:
-            raise DocumentError(Problem.CONTROL_TOKEN_IN_TEXT, f"a text of the {given.role} contains {token}")
+    def _refuse_what_cannot_be_taken_apart(self, given: GivenText, text: str, token: int) -> None:
+        if (self._backend.id_to_token(token) or "") not in text:
+            raise DocumentError(
+                Problem.UNKNOWN_CHARACTER,
+                f"the tokenizer has no token for {text!r} in a text of the {given.role}",
+            )
+        if given.role == "assistant" or not self._take_apart:
+            raise DocumentError(Problem.CONTROL_TOKEN_IN_TEXT, f"a text of the {given.role} contains {text}")
 
     def _spans(
         self, item: Rendered, tokens: _Tokens, input_ids: np.ndarray, places: dict[int, tuple[int, int]]

@@ -25,6 +25,8 @@ class Problem(StrEnum):
     CONTROL_TOKEN_IN_TEXT = "control_token_in_text"
     """A control token in the assistant's own text, in a tool's description or in a call (or, with `control_text: drop`,
     in anyone's text)."""
+    UNKNOWN_CHARACTER = "unknown_character"
+    """The tokenizer has no token for a character and writes a control token in its place."""
     THINK_CLOSE_MISSING = "think_close_missing"
     """A thought that is to be closed by force has no closing tag, or several."""
     BOS_COUNT = "bos_count"

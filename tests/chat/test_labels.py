@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from data_filters.samples import Message, Mode, Sample, TrainSpan
 from hermes_train.chat.history import cut_thought
 from hermes_train.chat.labels import IGNORED, Document
-from hermes_train.chat.problems import Problem
+from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.packing.documents import Tally, document_maker
 from hermes_train.training.bases import package_file
 
@@ -136,6 +136,18 @@ def test_labels_equal_those_of_the_oracle_where_tokens_are_merged(merging_maker_
         tokens, labels = merged_tokens_and_labels(tokenizer, family.write(chat))
         assert document.input_ids.tolist() == tokens
         assert document.labels.tolist() == labels
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_a_character_that_the_tokenizer_writes_a_control_token_for_is_told(merging_maker_of, role):
+    messages = [Message("user", "a"), Message("assistant", "b")]
+    messages[0 if role == "user" else 1].content += "\x06"
+
+    ((_, error),) = merging_maker_of(FAMILIES["chatml"]).results([Sample("a", "s", messages)], "expand")
+
+    assert isinstance(error, DocumentError)
+    assert error.problem is Problem.UNKNOWN_CHARACTER
+    assert repr("\x06") in error.detail
 
 
 @pytest.mark.parametrize("hard", ["<|eot_id|>", "</think>", "<|im_end|>x", "é🙂\n", "<tool_call>{}", " "])
