@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from data_filters.samples import Sample
+from data_filters.samples import Message, Sample
 
 
 def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
@@ -19,10 +21,7 @@ def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
     turns = [index for index, message in enumerate(sample.messages) if message.role == "assistant"]
     if len(turns) == 1:
         return [(msgspec.structs.replace(sample, messages=sample.messages[: turns[0] + 1]), False)]
-    earlier = [
-        msgspec.structs.replace(message, train="none") if message.role == "assistant" else message
-        for message in sample.messages
-    ]
+    earlier = untrained(sample.messages)
     views = [
         (
             msgspec.structs.replace(
@@ -37,6 +36,14 @@ def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
     return views or [(sample, False)]
 
 
+def untrained(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with nothing of them trained."""
+    return [
+        msgspec.structs.replace(message, train="none") if message.role == "assistant" else message
+        for message in messages
+    ]
+
+
 def cut_thought(sample: Sample, reasoning: str) -> Sample:
     """Return `sample` with its thought replaced by `reasoning`, closed by force.
 
@@ -44,11 +51,12 @@ def cut_thought(sample: Sample, reasoning: str) -> Sample:
     here (Hermes 4 report, section 3.1).
     """
     answer = msgspec.structs.replace(sample.answer, reasoning=reasoning, train="close_think")
-    messages = [*sample.prompt, answer]
+    messages = [*untrained(sample.prompt), answer]
     return msgspec.structs.replace(sample, id=f"{sample.id}#cut", messages=messages)
 
 
 def without_thought(sample: Sample) -> Sample:
-    """Return `sample` answered at once: the same answer, no thought."""
+    """Return `sample` answered at once: the same answer, no thought. Earlier turns are trained by `sample` alone."""
     answer = msgspec.structs.replace(sample.answer, reasoning=None)
-    return msgspec.structs.replace(sample, id=f"{sample.id}#direct", messages=[*sample.prompt, answer])
+    messages = [*untrained(sample.prompt), answer]
+    return msgspec.structs.replace(sample, id=f"{sample.id}#direct", messages=messages)

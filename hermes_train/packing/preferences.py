@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from datasets import Dataset, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
 from data_filters.samples import Message, Pair, Sample
+from hermes_train.chat.history import untrained
 from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.packing.documents import DocumentMaker
 
@@ -63,11 +63,8 @@ def tokenize_pairs(
 
 def _split(pair: Pair, answer: Message, maker: DocumentMaker) -> tuple[list[int], list[int]]:
     """Return the tokens of the prompt and of one answer. Raises DocumentError."""
-    prompt = [
-        msgspec.structs.replace(message, train="none") if message.role == "assistant" else message
-        for message in pair.prompt
-    ]
-    sample = Sample(id=pair.id, source=pair.kind, messages=[*prompt, answer], tools=pair.tools)
+    messages = [*untrained(pair.prompt), answer]
+    sample = Sample(id=pair.id, source=pair.kind, messages=messages, tools=pair.tools)
     rendered = maker.renderer.render(sample, mode=pair.mode, tags_in_answer=True)
     (result,) = maker.labeller.tokenize([rendered])
     if isinstance(result, DocumentError):
