@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import msgspec
 
-from data_filters.samples import Message, Sample
+from data_filters.samples import Message, Mode, Sample
 
 
 def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
     """Return the (conversation, keep_cots) pairs that `sample` is trained as.
 
-    `keep`: one, with all thoughts. `strip`: one, with earlier thoughts taken out by the template. `expand`: one per
+    `keep`: one, with all thoughts. `strip`: one, with earlier thoughts taken out by the template. Both leave answers in
+    another mode than the last one's untrained: one request for a mode stands above them all. `expand`: one per
     assistant turn that is trained, cut after it, earlier thoughts taken out and earlier turns not trained: just as the
     model will see them in use. A conversation with one assistant turn is the same in all three.
     """
-    if history != "expand":
-        return [(sample, history == "keep")]
     turns = [index for index, message in enumerate(sample.messages) if message.role == "assistant"]
-    if len(turns) == 1:
-        return [(msgspec.structs.replace(sample, messages=sample.messages[: turns[0] + 1]), False)]
+    if history != "expand" or len(turns) == 1:
+        messages = _in_one_mode(sample.messages[: turns[-1] + 1])
+        return [(msgspec.structs.replace(sample, messages=messages), history == "keep")]
     earlier = untrained(sample.messages)
     views = [
         (
@@ -34,6 +35,29 @@ def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
     ]
     # Where nothing is trained the whole conversation stays, to be refused and counted.
     return views or [(sample, False)]
+
+
+def mode_of(messages: Sequence[Message]) -> Mode:
+    """Return how the last question is answered: THINK where any turn since the last user's has a thought, such as the
+    call of a function whose result is then told without one."""
+    for message in reversed(messages):
+        if message.role == "user":
+            break
+        if message.reasoning is not None:
+            return Mode.THINK
+    return Mode.DIRECT
+
+
+def _in_one_mode(messages: list[Message]) -> list[Message]:
+    """Return the messages of a conversation that ends in an answer, with answers in another mode untrained."""
+    questions = [index for index, message in enumerate(messages) if message.role == "user"]
+    exchanges = [messages[start:end] for start, end in pairwise([0, *questions, len(messages)])]
+    wanted = mode_of(exchanges[-1])
+    return [
+        message
+        for exchange in exchanges
+        for message in (exchange if mode_of(exchange) is wanted else untrained(exchange))
+    ]
 
 
 def untrained(messages: Sequence[Message]) -> list[Message]:

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from data_filters.samples import Mode
 from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.chat.render import GivenText, Rendered
-from hermes_train.chat.template import CONTROL_TAGS
+from hermes_train.chat.template import CONTROL_TAGS, control_tokens
 from hermes_train.chat.template_facts import TemplateFacts
 from hermes_train.chat.turns import TrainedTurn
 
@@ -84,10 +84,10 @@ class ControlIds:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast, facts: TemplateFacts) -> ControlIds:
         """Read them off a tokenizer and its template."""
-        added = sorted(tokenizer.added_tokens_decoder)
-        is_control = np.zeros(max([len(tokenizer) - 1, *added]) + 1, bool)
-        is_control[added] = True
         identities = tokenizer.convert_tokens_to_ids
+        control = identities(control_tokens(tokenizer))
+        is_control = np.zeros(max([len(tokenizer) - 1, *control]) + 1, bool)
+        is_control[control] = True
         begins = facts.begins_with_bos
         return cls(
             is_control,
@@ -141,7 +141,9 @@ class Labeller:
         self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._backend.no_truncation()
         self._backend.no_padding()
-        self._take_apart = control_text == "as_text"
+        # A tokenizer that writes a blank before each piece would put one into the middle of a word.
+        prepends = self._backend.encode("a", add_special_tokens=False).tokens[:1] not in (["a"], [])
+        self._take_apart = control_text == "as_text" and not prepends
         self.control = ControlIds.of(tokenizer, facts)
         self._cut_all_starts = any(
             self._prompt_tokens_vary(prompt) for prompt in facts.generation_prompts.values()
@@ -248,10 +250,10 @@ class Labeller:
                 )
             for start, stop in turn.spans:
                 first = at_character.get(start)
-                first = _first_token_from(tokens, start, stop) if first is None else first
-                last = ending + 1 if stop == turn.stop else _tokens_until(tokens, stop, start)
-                if first is not None and first < last:
-                    spans.append((first, last))
+                first = _token_from(item.text, tokens, start, stop) if first is None else first
+                last = ending if stop == turn.stop else _token_until(item.text, tokens, start, stop)
+                if first is not None and last is not None:
+                    spans.append((first, last + 1))
         if not spans:
             raise DocumentError(Problem.NO_LABEL, "no token carries loss")
         return np.array(spans, np.int32)
@@ -273,26 +275,37 @@ def _joined_starts(turns: Sequence[TrainedTurn], tokens: _Tokens) -> set[int]:
     return joined
 
 
-def _first_token_from(tokens: _Tokens, start: int, stop: int) -> int | None:
-    """Return the first token that lies wholly at or after character `start`; None where none does before `stop`."""
+def _token_from(text: str, tokens: _Tokens, start: int, stop: int) -> int | None:
+    """Return the first token of characters [start, stop), which may bring blanks from before them; None where they
+    have none. Raises DocumentError for one that holds more from before them."""
     for character in range(start, stop):
         # Some tokenizers leave blanks out of their offsets.
         token = tokens.char_to_token(character)
-        if token is not None:
-            chars = tokens.token_to_chars(token)
-            if chars is not None and chars[0] >= start:
-                return token
+        chars = None if token is None else tokens.token_to_chars(token)
+        if chars is not None:
+            _refuse_split(text[chars[0] : start])
+            return token
     return None
 
 
-def _tokens_until(tokens: _Tokens, stop: int, start: int) -> int:
-    """Return the number of the token after the last that lies wholly before character `stop`."""
+def _token_until(text: str, tokens: _Tokens, start: int, stop: int) -> int | None:
+    """Return the last token of characters [start, stop), which may bring blanks from after them; None where they have
+    none. Raises DocumentError for one that holds more from after them."""
     for character in range(stop - 1, start - 1, -1):
         token = tokens.char_to_token(character)
         chars = None if token is None else tokens.token_to_chars(token)
-        if token is not None and chars is not None and chars[1] <= stop:
+        if token is not None and chars is not None:
+            _refuse_split(text[stop : chars[1]])
             # Several tokens may share one character's bytes.
-            while (later := tokens.token_to_chars(token + 1)) is not None and later[1] <= stop:
+            while tokens.token_to_chars(token + 1) == chars:
                 token += 1
-            return token + 1
-    return 0
+            return token
+    return None
+
+
+def _refuse_split(outside: str) -> None:
+    if outside.strip():
+        raise DocumentError(
+            Problem.SPAN_SPLITS_TOKEN,
+            f"a token at the edge of what is trained also holds {outside!r}, which is not; move the edge of the span",
+        )

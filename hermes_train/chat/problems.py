@@ -28,7 +28,7 @@ class Problem(StrEnum):
     UNKNOWN_CHARACTER = "unknown_character"
     """The tokenizer has no token for a character and writes a control token in its place."""
     THINK_CLOSE_MISSING = "think_close_missing"
-    """A thought that is to be closed by force has no closing tag, or several."""
+    """A thought that is to be closed by force has no closing tag."""
     BOS_COUNT = "bos_count"
     """The tokens hold another number of begin-of-text tokens than the template writes."""
     SPAN_SPLITS_TOKEN = "span_splits_token"

@@ -14,10 +14,11 @@ from transformers import PreTrainedTokenizerFast
 
 from data_filters.errors import UserError
 from data_filters.samples import Message, Mode, Role, Sample
+from hermes_train.chat.history import mode_of
 from hermes_train.chat.marks import Marker, PartKind, PlacedPart
 from hermes_train.chat.messages import function_of, template_messages
 from hermes_train.chat.problems import DocumentError, Problem
-from hermes_train.chat.template import THINK_OPEN
+from hermes_train.chat.template import THINK_OPEN, control_tokens
 from hermes_train.chat.template_facts import TemplateProbe
 from hermes_train.chat.turns import TrainedTurn, TurnFinder, any_of
 from hermes_train.recipe.schema import SystemPrompts
@@ -59,7 +60,7 @@ class Renderer:
         system: SystemPrompts,
         seed: int = 0,
     ) -> None:
-        """`control_tokens`: all added tokens of the tokenizer. Raises UserError for a template that ends no turn."""
+        """`control_tokens`: those of the tokenizer. Raises UserError for a template that ends no turn."""
         self.template = template
         self._bos_token = bos_token or ""
         self._eos_token = eos_token or ""
@@ -78,8 +79,14 @@ class Renderer:
                 f"the tokenizer of {tokenizer.name_or_path or 'the model'} has no single chat template; choose "
                 "model.template llama3 or chatml"
             )
-        added = [token.content for token in tokenizer.added_tokens_decoder.values()]
-        return cls(tokenizer.chat_template, added, tokenizer.bos_token, tokenizer.eos_token, system, seed)
+        return cls(
+            tokenizer.chat_template,
+            control_tokens(tokenizer),
+            tokenizer.bos_token,
+            tokenizer.eos_token,
+            system,
+            seed,
+        )
 
     def render(
         self,
@@ -94,7 +101,7 @@ class Renderer:
         `tags_in_answer` lets the last turn hold thought and tool tags: a rejected answer of a preference pair may
         misuse them. Raises DocumentError.
         """
-        mode = mode or sample.mode
+        mode = mode or mode_of(sample.messages)
         self._refuse_control_tokens(sample)
         messages = self._with_request(sample.messages, mode, sample.id)
         marker = Marker(_texts(messages, sample.tools))
@@ -173,9 +180,7 @@ class Renderer:
         prompts = self._system.think_prompts if mode is Mode.THINK else self._system.direct_prompts
         prompt = prompts[0] if len(prompts) == 1 else prompts[_draw(self._seed, identity, len(prompts))]
         if not messages or messages[0].role != "system":
-            asked_by_template = self.facts.flag_asks and len(prompts) == 1
-            added = [] if asked_by_template or not prompt else [Message("system", prompt)]
-            return [*added, *messages]
+            return [*([] if self._template_says(prompt, mode) else [Message("system", prompt)]), *messages]
         first, *rest = messages
         if (
             mode is Mode.DIRECT
@@ -186,6 +191,14 @@ class Renderer:
             return list(messages)
         both = (prompt, first.content) if self._system.place == "before" else (first.content, prompt)
         return [msgspec.structs.replace(first, content="\n\n".join(both)), *rest]
+
+    def _template_says(self, prompt: str, mode: Mode) -> bool:
+        """Whether a conversation without a system message of its own needs none to be asked for a mode."""
+        if not prompt or prompt in self.facts.bare_prompts[mode]:
+            return True
+        # A prompt that nobody chose does not go before a template with a flag of its own.
+        chosen = mode.value in self._system.model_fields_set
+        return self.facts.flag_asks and not chosen
 
     def _without_hidden_thoughts(self, messages: list[Message], keep_cots: bool) -> list[Message]:
         """Take out the thoughts that a template without a place for thoughts would show in history."""

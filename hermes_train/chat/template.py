@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerFast
+
 from data_filters.errors import UserError
 from hermes_train.recipe.schema import ModelSection
 
@@ -72,3 +74,19 @@ def chat_template(section: ModelSection, own: str | None) -> str:
         f"{{%- set {name} = {json.dumps(text, ensure_ascii=False)} %}}\n" for name, text in prompts.items()
     ]
     return "".join(lines) + body
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return the added tokens of a tokenizer that structure a conversation.
+
+    They are its special tokens, the think and tool tags, and those that its template writes. Others, such as runs of
+    blanks, are text.
+    """
+    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+    return [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special
+        or token.content in CONTROL_TAGS
+        or (token.content.strip() and token.content in template)
+    ]

@@ -58,6 +58,10 @@ class TemplateFacts:
     """The same where the conversation has a system message of its own."""
     generation_prompts: dict[Mode, str]
     """What it writes after a conversation for the assistant to go on from."""
+    bare_prompts: dict[Mode, str]
+    """All that it writes for a question without a system message."""
+    stops: tuple[str, ...]
+    """Those of `turn_ends` after which nothing follows: a server must stop at them."""
 
 
 class TemplateProbe:
@@ -79,13 +83,17 @@ class TemplateProbe:
                 f"the chat template cannot render a plain conversation: {error.detail}"
             ) from error
         self._thought_field = self._find_thought_field()
+        stops = self._stops()
+        in_the_middle = self._first_control(text[parts[1].end : parts[2].start])
         return TemplateFacts(
             thought_field=self._thought_field,
-            turn_ends=self._turn_ends(text[parts[1].end : parts[2].start]),
+            turn_ends=tuple(dict.fromkeys(filter(None, (in_the_middle, *stops)))),
+            stops=stops,
             begins_with_bos=self._bos(text),
             flag_asks=self._differs_by_mode([_ASKED]),
             flag_asks_beside_system=self._differs_by_mode([_SYSTEM, _ASKED]),
             generation_prompts={mode: self._generation_prompt(mode) for mode in Mode},
+            bare_prompts={mode: self._placed([_ASKED], mode=mode, prompt=True)[0] for mode in Mode},
         )
 
     def prompt_after(self, role: str | None, mode: Mode) -> str | None:
@@ -133,11 +141,11 @@ class TemplateProbe:
                 return field
         return None
 
-    def _turn_ends(self, after_answer: str) -> tuple[str, ...]:
-        """A turn in the middle, the last one, and one that ends in a call may each have an end of their own."""
+    def _stops(self) -> tuple[str, ...]:
+        """Return the tokens that end a last turn; one that ends in a call may have an end of its own."""
         text, parts = self._placed([_ASKED, _ANSWER])
-        ends = [self._first_control(after_answer), self._first_control(text[parts[-1].end :])]
-        if ends[1] is None:
+        answered = self._first_control(text[parts[-1].end :])
+        if answered is None:
             raise UserError(
                 "the chat template ends an assistant's turn with no special token, so that no model could learn to "
                 f"stop; after the answer it writes {text[parts[-1].end :]!r}"
@@ -145,11 +153,9 @@ class TemplateProbe:
         try:
             text, parts = self._placed([_ASKED, _CALL], _TOOLS)
         except DocumentError:
-            pass
-        else:
-            if parts and parts[-1].part.kind is PartKind.CALL:
-                ends.append(self._last_control(text[parts[-1].end :]))
-        return tuple(dict.fromkeys(end for end in ends if end is not None))
+            return (answered,)
+        called = self._last_control(text[parts[-1].end :]) if parts[-1].part.kind is PartKind.CALL else None
+        return tuple(dict.fromkeys(filter(None, (answered, called))))
 
     def _first_control(self, text: str) -> str | None:
         found = [(text.find(token), -len(token), token) for token in self._control_tokens if token in text]

@@ -168,7 +168,18 @@ def _trained_spans(
         spans.append((max(low, offset + wanted.start), min(high, offset + wanted.end)))
         if wanted.part == "content" and wanted.end == len(said):
             spans.append((end, stop))
-    return tuple(sorted(spans))
+    return _merged(spans)
+
+
+def _merged(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return spans that do not overlap and cover the same characters, ascending."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return tuple(merged)
 
 
 def _refuse_lost_arguments(turn: str, message: Message) -> None:

@@ -44,9 +44,8 @@ def tags_named_in(template: str) -> tuple[str, ...]:
 def own_format(tokenizer: PreTrainedTokenizerFast, end_tokens: Sequence[str]) -> ChatFormat:
     """Return the format of a base that keeps its own chat template, end-of-turn token and, where it can, pad token.
 
-    `end_tokens` are the tokens at which its model stops; none of them may pad. The tokenizer's own end token counts if
-    it is among them, the first one otherwise: some tokenizers name a token at which nothing stops. Raises UserError
-    where there is none.
+    `end_tokens` are the tokens at which its model stops, the one that ends a turn first; none of them may pad. Raises
+    UserError where there is none.
     """
     if not end_tokens:
         raise UserError(
@@ -58,7 +57,7 @@ def own_format(tokenizer: PreTrainedTokenizerFast, end_tokens: Sequence[str]) ->
         *(token for known in FORMATS.values() for token in known.pad_candidates),
     ]
     return ChatFormat(
-        end_of_turn=tokenizer.eos_token if tokenizer.eos_token in end_tokens else end_tokens[0],
+        end_of_turn=end_tokens[0],
         control_tokens=(),
         pad_candidates=tuple(token for token in candidates if token is not None and token not in end_tokens),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from data_filters.samples import Mode, Sample
-from hermes_train.chat.history import history_views
+from hermes_train.chat.history import history_views, mode_of
 from hermes_train.chat.labels import Document, Labeller
 from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.chat.render import Rendered, Renderer
@@ -40,20 +40,6 @@ class Tally:
         """Return the counts of one source in one mode."""
         return self.counts.setdefault((source, mode), SourceCount())
 
-    def rows(self) -> list[dict[str, object]]:
-        """Return the counts as JSON rows, by source and mode."""
-        return [
-            {
-                "name": source,
-                "mode": str(mode),
-                "documents": count.documents,
-                "tokens": count.tokens,
-                "label_tokens": count.label_tokens,
-                "dropped": dict(count.dropped),
-            }
-            for (source, mode), count in sorted(self.counts.items())
-        ]
-
 
 class DocumentMaker:
     """Makes documents with one renderer and one tokenizer."""
@@ -68,7 +54,7 @@ class DocumentMaker:
     ) -> Iterator[Document]:
         """Yield the documents of `samples` that fit in `length` tokens, in order; count the rest by reason."""
         for sample, result in self.results(samples, history):
-            count = tally.of(sample.source, sample.mode)
+            count = tally.of(sample.source, mode_of(sample.messages))
             if isinstance(result, DocumentError):
                 count.dropped[result.problem] += 1
             elif len(result.input_ids) > length:
@@ -100,7 +86,7 @@ class DocumentMaker:
             if isinstance(result, DocumentError):
                 yield sample, result
             else:
-                yield sample, Document(sample.id, sample.source, sample.mode, *result)
+                yield sample, Document(sample.id, sample.source, mode_of(sample.messages), *result)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return the number of tokens of each text, control tokens not added."""

@@ -109,7 +109,8 @@ class DrawnRows:
 def draw_rows(found: Iterable[Thoughts], plan: HybridPlan, budget: int | None, seed: int) -> DrawnRows:
     """Return the rows that the stage takes. Raises UserError when there is no thought, or none past the budget:
     the stage would silently teach nothing about modes or length."""
-    parts = list(found)
+    # As the rows come, whatever the order in which the parts were done: ids may be equal, and so their hashes.
+    parts = sorted((part for part in found if len(part.rows)), key=lambda part: int(part.rows[0]))
     rows, hashes, past_budget = (
         np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, np.int64)])
         for name in ("rows", "hashes", "past_budget")

@@ -27,6 +27,7 @@ from data_filters.files import ASIDE_SUFFIX, write_atomically
 from data_filters.outputs import read_kept_segment
 from data_filters.samples import Mode, Sample
 from data_filters.segments import Segment, plan_file
+from hermes_train.chat.history import mode_of
 from hermes_train.packing.documents import DocumentMaker, Tally, load_maker
 from hermes_train.packing.shards import RowCounts, finished_shard, write_shard
 from hermes_train.recipe.schema import ModelSection, PackSection
@@ -177,7 +178,7 @@ def make_shard(task: ShardTask) -> None:
 
 def _counted(samples: Iterable[Sample], rows: Counter[tuple[str, Mode]]) -> Iterator[Sample]:
     for sample in samples:
-        rows[sample.source, sample.mode] += 1
+        rows[sample.source, mode_of(sample.messages)] += 1
         yield sample
 
 

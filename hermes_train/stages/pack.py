@@ -221,7 +221,7 @@ def _hybrid_packs(
             plan.fingerprint,
             inputs.hybrid_length,
             budget,
-            *(numbers.tolist() for numbers in (drawn.paired, drawn.cut, replayed)),
+            *(numbers.tolist() for numbers in (drawn.paired, drawn.cut, replayed, later)),
         ]
     )
     if not begin_store(folder, fingerprint):
@@ -261,4 +261,5 @@ def _dpo_pairs(inputs: PackInputs, folder: Path) -> dict[str, Any]:
             f"dpo has {found} pairs, fewer than its global_batch ({section.global_batch}); give more rows, a "
             "larger dpo.refusals or a smaller dpo.global_batch"
         )
-    return {"pairs": dict(written), "dropped": dict(dropped)}
+    left_over = {"left_over": found - written.total()} if found > written.total() else {}
+    return {"pairs": dict(written), "dropped": dict(dropped) | left_over}

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerFast
 
+from data_filters.errors import UserError
+from hermes_train.chat.render import Renderer
 from hermes_train.chat.template import CONTROL_TAGS, FORMATS, ChatFormat, chat_template
 from hermes_train.chat.vocabulary import (
     VocabularyChange,
@@ -42,14 +44,14 @@ def prepare(section: ModelSection, seed: int, folder: Path) -> dict[str, Any]:
     with base_folder(section, seed, folder / "base") as base, write_folder_whole(folder / "model") as model:
         config = load_base_config(base)
         base_tokenizer = load_base_tokenizer(base)
-        ends = _base_ends(base, config, base_tokenizer)
+        ends = _base_ends(base, config, base_tokenizer, section)
         tokenizer, change, tags = _change_vocabulary(section, base_tokenizer, ends)
         if section.template != "base":
             ends = _ends_of_format(tokenizer, base_tokenizer)
         tokenizer.save_pretrained(model)
         _generation_config(tokenizer, ends).save_pretrained(model)
         vocabulary, rows = _write_weights(base, config, tokenizer, change.fresh, DTYPES[section.dtype], model)
-        _adapt_config(config, tokenizer, rows, section)
+        _adapt_config(config, tokenizer, ends, rows, section)
         config.architectures = [vocabulary.architecture]
         config.save_pretrained(model)
     ids = tokenizer.convert_tokens_to_ids
@@ -69,7 +71,7 @@ def prepared_tokenizer(section: ModelSection) -> PreTrainedTokenizerFast:
     """Return the tokenizer that `prepare` writes, template included, without touching a weight. Raises UserError."""
     with base_texts(section) as base:
         tokenizer = load_base_tokenizer(base)
-        ends = _base_ends(base, load_base_config(base), tokenizer)
+        ends = _base_ends(base, load_base_config(base), tokenizer, section)
         return _change_vocabulary(section, tokenizer, ends)[0]
 
 
@@ -101,16 +103,27 @@ def _own_template(tokenizer: PreTrainedTokenizerFast) -> str | None:
     return own.get("default") if isinstance(own, dict) else own
 
 
-def _base_ends(base: Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Return the ids at which the base stops, as its generation config says, or else its config or its tokenizer."""
+def _base_ends(
+    base: Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast, section: ModelSection
+) -> list[int]:
+    """Return the ids at which the base stops, as its generation config says, or else its config or its tokenizer.
+
+    Where its own template is used, the tokens that end a turn there come first: a base may never have stopped at them.
+    """
     ends = config.get_text_config().eos_token_id
     if (base / "generation_config.json").is_file():
-        ends = GenerationConfig.from_pretrained(base).eos_token_id or ends
-    if ends is None:
-        ends = tokenizer.eos_token_id
-    if ends is None:
-        return []
-    return list(ends) if isinstance(ends, list) else [ends]
+        try:
+            stated = GenerationConfig.from_pretrained(base).eos_token_id
+        except (OSError, ValueError) as error:
+            raise UserError(f"{base / 'generation_config.json'} cannot be read: {error}") from error
+        ends = ends if stated is None else stated
+    ends = tokenizer.eos_token_id if ends is None else ends
+    own = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    if section.template != "base":
+        return own
+    tokenizer.chat_template = chat_template(section, _own_template(tokenizer))
+    stops = Renderer.of(tokenizer, section.system).facts.stops
+    return list(dict.fromkeys([*tokenizer.convert_tokens_to_ids(list(stops)), *own]))
 
 
 def _ends_of_format(tokenizer: PreTrainedTokenizerFast, base: PreTrainedTokenizerFast) -> list[int]:
@@ -156,12 +169,15 @@ def _write_weights(
 
 
 def _adapt_config(
-    config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast, rows: int, section: ModelSection
+    config: PretrainedConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    ends: list[int],
+    rows: int,
+    section: ModelSection,
 ) -> None:
-    """Make the config that of the prepared model; a base that keeps its template keeps its end tokens."""
+    """Make the config that of the prepared model."""
     text = config.get_text_config()
     text.vocab_size = rows
     text.pad_token_id = tokenizer.pad_token_id
-    if section.template != "base":
-        text.eos_token_id = tokenizer.eos_token_id
+    text.eos_token_id = tokenizer.eos_token_id if section.template != "base" else ends
     config.dtype = DTYPES[section.dtype]

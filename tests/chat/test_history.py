@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_filters.samples import Message, Sample
-from hermes_train.chat.history import cut_thought, history_views, without_thought
+from data_filters.samples import Message, Mode, Sample
+from hermes_train.chat.history import cut_thought, history_views, mode_of, without_thought
 
 CONVERSATION = Sample(
     "a",
@@ -38,6 +38,35 @@ def test_each_answer_is_trained_once_and_nothing_comes_after_it():
 def test_a_twin_trains_its_last_answer_and_leaves_the_others_to_the_conversation_itself(twin):
     assert [trained(view) for view, _ in history_views(twin, "expand")] == [["2"]]
     assert trained(CONVERSATION) == ["1", "2"], "the conversation itself is as it was"
+
+
+def test_answers_in_another_mode_than_the_last_are_shown_but_not_trained():
+    mixed = Sample(
+        "a", "s", [*CONVERSATION.messages[:2], Message("user", "three"), Message("assistant", "3")]
+    )
+
+    ((kept, _),), ((stripped, _),) = history_views(mixed, "keep"), history_views(mixed, "strip")
+
+    assert trained(kept) == trained(stripped) == ["3"]
+    assert [trained(view) for view, _ in history_views(mixed, "expand")] == [["1"], ["3"]]
+
+
+def test_an_answer_after_the_thought_of_its_call_is_in_think_mode():
+    loop = [
+        Message("user", "q"),
+        Message("assistant", "", reasoning="look", tool_calls=[{"name": "get", "arguments": {}}]),
+        Message("tool", "42"),
+        Message("assistant", "It is 42."),
+    ]
+
+    assert mode_of(loop) is Mode.THINK
+    assert mode_of([*loop, Message("user", "and?"), Message("assistant", "no")]) is Mode.DIRECT
+    assert trained(history_views(Sample("a", "s", loop), "keep")[0][0]) == ["", "It is 42."]
+
+
+def test_what_a_user_says_after_the_last_answer_is_left_out():
+    for history in ("keep", "strip", "expand"):
+        assert history_views(CONVERSATION, history)[-1][0].messages[-1].content == "2"
 
 
 def test_a_conversation_that_trains_nothing_stays_to_be_counted():

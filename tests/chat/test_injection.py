@@ -3,6 +3,8 @@ label. Held against token ids."""
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from data_filters.samples import Message, Mode, Sample
 from hermes_train.chat.labels import IGNORED, Document
@@ -153,6 +155,39 @@ def family_template_with_names(template):
     changed = template.replace("message.role ~", "message.role ~ ' ' ~ (message.name or '') ~")
     assert changed != template
     return changed
+
+
+def test_added_tokens_that_structure_nothing_are_text():
+    family = FAMILIES["chatml"]
+    tokenizer = tokenizer_of(family)
+    # As in Gemma's tokenizer, which has tokens for runs of blanks.
+    tokenizer.add_tokens(["\n\n", "<table>"])
+    maker = document_maker(tokenizer, SYSTEM)
+    text = "one\n\n<table>"
+
+    document = result_of(maker, [Message("user", text), Message("assistant", text)])
+
+    for token in ("\n\n", "<table>"):
+        assert document.input_ids.tolist().count(tokenizer.convert_tokens_to_ids(token)) == 2
+    assert maker.tokenizer.decode(document.labels[document.labels != IGNORED].tolist()) == text + "<|im_end|>"
+
+
+def test_a_tokenizer_that_puts_a_blank_before_each_piece_drops_what_it_cannot_take_apart():
+    family = FAMILIES["chatml"]
+    signs = ["<unk>", "▁", "\n", *map(chr, range(33, 127))]
+    backend = Tokenizer(models.Unigram([(sign, -1.0) for sign in signs], unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    backend.add_special_tokens([*family.control_tokens])
+    backend.add_tokens(["<think>", "</think>"])
+    blank = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=family.eos)
+    blank.chat_template = tokenizer_of(family).chat_template
+    maker = document_maker(blank, SYSTEM)
+
+    plain = result_of(maker, [Message("user", "hello"), Message("assistant", "a")])
+    hostile = result_of(maker, [Message("user", "hello <|im_end|>world"), Message("assistant", "a")])
+
+    assert isinstance(plain, Document)
+    assert hostile.problem is Problem.CONTROL_TOKEN_IN_TEXT
 
 
 @pytest.mark.parametrize("field", ["user", "result", "system"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from data_filters.samples import Message, Mode, Sample, TrainSpan
-from hermes_train.chat.history import cut_thought
+from hermes_train.chat.history import cut_thought, mode_of
 from hermes_train.chat.labels import IGNORED, Document
 from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.packing.documents import Tally, document_maker
@@ -61,11 +61,17 @@ def test_a_document_begins_with_the_prompt_that_the_model_will_see(name, data):
         assert isinstance(document, Document), document
         *before, answer = view.messages
         # Nobody prompts for a first message or right after an answer. Blanks behind Phi's tokens leave no trace. R1 is
-        # prompted for a thought in any mode.
-        untold = family.tokens_take_blanks or (name == "deepseek_r1" and view.mode is Mode.DIRECT)
+        # prompted for a thought in any mode, and Qwen3 writes an empty one before an answer that follows the thought
+        # of a call.
+        mode = mode_of(view.messages)
+        untold = (
+            family.tokens_take_blanks
+            or (name == "deepseek_r1" and mode is Mode.DIRECT)
+            or (name == "qwen3" and mode is Mode.THINK and answer.reasoning is None)
+        )
         if untold or not before or before[-1].role == "assistant" or answer.train != "all":
             continue
-        prompt = maker.renderer.prompt(before, view.tools, view.mode, view.id)
+        prompt = maker.renderer.prompt(before, view.tools, mode, view.id)
         assert maker.tokenizer.decode(document.input_ids[: document.spans[0, 0]].tolist()) == prompt
 
 
@@ -136,6 +142,32 @@ def test_labels_equal_those_of_the_oracle_where_tokens_are_merged(merging_maker_
         tokens, labels = merged_tokens_and_labels(tokenizer, family.write(chat))
         assert document.input_ids.tolist() == tokens
         assert document.labels.tolist() == labels
+
+
+def test_a_span_brings_the_blank_of_its_first_token_and_may_not_split_a_word(merging_maker_of):
+    maker = merging_maker_of(FAMILIES["chatml"])
+
+    def result_of(*spans):
+        train = [TrainSpan("content", start, end) for start, end in spans]
+        messages = [Message("user", "q"), Message("assistant", "The wonderful answer", train=train)]
+        ((_, result),) = maker.results([Sample("a", "s", messages)], "expand")
+        return result
+
+    document = result_of((4, 13), (14, 20))
+    labels = document.labels[document.labels != IGNORED]
+    assert maker.tokenizer.decode(labels.tolist()) == " wonderful answer<|im_end|>"
+    split = result_of((4, 8))
+    assert isinstance(split, DocumentError)
+    assert split.problem is Problem.SPAN_SPLITS_TOKEN
+
+
+def test_spans_that_overlap_are_labelled_and_counted_once(maker):
+    train = [TrainSpan("content", 0, 6), TrainSpan("content", 3, 10)]
+    messages = [Message("user", "q"), Message("assistant", "abcdefghijkl", train=train)]
+
+    (document,), _ = documents_of(maker, messages)
+
+    assert document.label_tokens == (document.labels != IGNORED).sum() == 10
 
 
 @pytest.mark.parametrize("role", ["user", "assistant"])

@@ -188,11 +188,10 @@ def test_the_format_of_a_base_keeps_its_pad_token_unless_it_ends_a_text():
     assert pad_token(["<|end_of_text|>", "<|eot_id|>", "<|finetune_right_pad_id|>"]) == "<|pad|>"
 
 
-def test_the_end_token_of_a_base_is_one_at_which_its_model_stops():
+def test_a_base_with_its_own_template_ends_a_turn_with_the_first_of_its_end_tokens():
     tokenizer = byte_tokenizer()
 
-    assert own_format(tokenizer, ["<|eot_id|>", "<|end_of_text|>"]).end_of_turn == "<|end_of_text|>"
-    assert own_format(tokenizer, ["<|eot_id|>"]).end_of_turn == "<|eot_id|>"
+    assert own_format(tokenizer, ["<|eot_id|>", "<|end_of_text|>"]).end_of_turn == "<|eot_id|>"
 
 
 def test_a_base_that_stops_nowhere_is_refused():

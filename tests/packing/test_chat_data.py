@@ -99,7 +99,7 @@ def test_every_kept_row_becomes_documents_and_none_is_dropped(
         document.source for document in maker.documents(read_kept(filtered.folder), history, LONGEST, tally)
     )
 
-    assert [row["dropped"] for row in tally.rows()] == [{}, {}, {}, {}]
+    assert [dict(tally.counts[key].dropped) for key in sorted(tally.counts)] == [{}, {}, {}, {}]
     assert dict(documents) == (filtered.kept if history == "keep" else ASSISTANT_TURNS)
 
 

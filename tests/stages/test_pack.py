@@ -237,6 +237,31 @@ def test_documents_too_long_for_a_pack_wait_for_the_longer_packs_of_the_hybrid_s
     )
 
 
+def test_shorter_packs_leave_more_documents_for_the_hybrid_stage_of_the_same_folder(prepared, tmp_path):
+    words = {0: 90, 2: 150}
+    rows = [sample(number, thought_words=words.get(number % 20, 4)) for number in range(400)]
+    filtered = write_rows(tmp_path / "filter", rows)
+
+    def packed(length, folder):
+        # Without a replay nothing but the long documents depends on the packs before.
+        inputs = inputs_for(
+            prepared,
+            filtered,
+            pack__length=length,
+            hybrid__length=1000,
+            hybrid__replay=0,
+            pack__too_long="later",
+        )
+        return make_packs(inputs, folder)["hybrid"], contents(folder / "hybrid")
+
+    longer, _ = packed(450, tmp_path / "again")
+    again, bytes_again = packed(300, tmp_path / "again")
+    fresh, bytes_fresh = packed(300, tmp_path / "fresh")
+
+    assert longer["long_documents"] < again["long_documents"] == fresh["long_documents"]
+    assert bytes_again == bytes_fresh
+
+
 def test_keeping_long_documents_for_packs_that_are_no_longer_is_refused():
     with pytest.raises(
         UserError, match=r"too_long is later, but the packs of the hybrid stage .* are no longer"

@@ -140,6 +140,28 @@ def test_a_base_that_keeps_its_template_keeps_its_end_tokens_and_gets_the_tags_t
     assert tokenizer.pad_token == "<|finetune_right_pad_id|>", "the base's own one ends a text"
 
 
+def test_a_base_that_never_stopped_where_its_template_ends_a_turn_does_so_when_prepared(tmp_path):
+    template = OWN_TEMPLATE.replace("{{ eos_token }}", "<|eot_id|>")
+    base = write_base(tmp_path / "base", change_config={"eos_token_id": 257}, chat_template=template)
+
+    figures = prepare(section(base, "base"), 0, tmp_path / "stage")
+
+    model = tmp_path / "stage" / "model"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    ends = tokenizer.convert_tokens_to_ids(["<|eot_id|>", "<|end_of_text|>"])
+    assert tokenizer.eos_token == figures["end_of_turn"] == "<|eot_id|>"
+    assert GenerationConfig.from_pretrained(model).eos_token_id == ends
+    assert json.loads((model / "config.json").read_text())["eos_token_id"] == ends
+
+
+def test_a_damaged_generation_config_is_told(tmp_path):
+    base = write_base(tmp_path / "base")
+    (base / "generation_config.json").write_text("{")
+
+    with pytest.raises(UserError, match=r"generation_config.json cannot be read"):
+        prepare(section(base, "llama3"), 0, tmp_path / "stage")
+
+
 @pytest.mark.parametrize("template", ["llama3", "chatml", "base"])
 def test_the_tokenizer_made_without_the_weights_is_that_of_the_prepared_model(tmp_path, template):
     base = write_base(tmp_path / "base", chat_template=OWN_TEMPLATE)

@@ -23,7 +23,9 @@ SYSTEM = SystemPrompts(think=THINK_PROMPT, direct=DIRECT_PROMPT)
 @cache
 def maker_of(family: Family, control_text: str = "as_text") -> DocumentMaker:
     """Return a maker for `family`; one that was made before is given again."""
-    return document_maker(tokenizer_of(family), SYSTEM, control_text=control_text)
+    # A prompt that is given stands before a template's own flag.
+    system = SystemPrompts() if family.flag_asks and family not in OURS else SYSTEM
+    return document_maker(tokenizer_of(family), system, control_text=control_text)
 
 
 def tokenizer_of(family: Family) -> PreTrainedTokenizerFast:

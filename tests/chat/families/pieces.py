@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from transformers import PreTrainedTokenizerFast
 
-from data_filters.samples import Message, Mode, Sample
+from data_filters.samples import Message, Sample
 from hermes_train.chat.labels import IGNORED
 from hermes_train.chat.template import CONTROL_TAGS
 
@@ -100,8 +100,8 @@ def chats(sample: Sample, history: str, flag_asks: bool, flag_asks_beside_system
 
     `flag_asks`: the template itself asks for the mode, `flag_asks_beside_system`: also beside a system message.
     """
-    for messages in _expanded(sample.messages) if history == "expand" else [sample.messages]:
-        thinking = msgspec.structs.replace(sample, messages=messages).mode is Mode.THINK
+    for messages in _expanded(sample.messages) if history == "expand" else [_in_one_mode(sample.messages)]:
+        thinking = _thinks_at_last(messages)
         prompt = THINK_PROMPT if thinking else DIRECT_PROMPT
         first, *rest = messages
         if first.role != "system":
@@ -111,6 +111,26 @@ def chats(sample: Sample, history: str, flag_asks: bool, flag_asks_beside_system
         else:
             asked = [Message("system", f"{prompt}\n\n{first.content}"), *rest]
         yield Chat(asked, sample.tools, thinking, history == "keep")
+
+
+def _thinks_at_last(messages: Sequence[Message]) -> bool:
+    """Whether any turn after the last question has a thought."""
+    asked = [place for place, message in enumerate(messages) if message.role == "user"]
+    after = messages[asked[-1] :] if asked else messages
+    return any(message.reasoning is not None for message in after)
+
+
+def _in_one_mode(messages: list[Message]) -> list[Message]:
+    """Return the messages up to the last answer; those that answer in another mode than the last are not trained."""
+    end = max(place for place, message in enumerate(messages) if message.role == "assistant") + 1
+    thinking = _thinks_at_last(messages[:end])
+    shown = []
+    for place, message in enumerate(messages[:end]):
+        later = [at for at in range(place + 1, end) if messages[at].role == "user"]
+        answers = messages[: later[0] if later else end]
+        other = message.role == "assistant" and _thinks_at_last(answers) is not thinking
+        shown.append(msgspec.structs.replace(message, train="none") if other else message)
+    return shown
 
 
 def _expanded(messages: list[Message]) -> Iterator[list[Message]]:
