@@ -174,7 +174,12 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    value: dict[str, Any] = json.loads(text)
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{path} is damaged ({error}); remove it, and what it tells of is made anew"
+        ) from error
     return value
 
 

@@ -19,6 +19,8 @@ def history_views(sample: Sample, history: str) -> list[tuple[Sample, bool]]:
     model will see them in use. A conversation with one assistant turn is the same in all three.
     """
     turns = [index for index, message in enumerate(sample.messages) if message.role == "assistant"]
+    if len(turns) == 1 and turns[0] == len(sample.messages) - 1:
+        return [(sample, history == "keep")]
     if history != "expand" or len(turns) == 1:
         messages = _in_one_mode(sample.messages[: turns[-1] + 1])
         return [(msgspec.structs.replace(sample, messages=messages), history == "keep")]

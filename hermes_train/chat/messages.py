@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from data_filters.samples import Message
 from hermes_train.chat.marks import PartKind
+from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.chat.template import THINK_CLOSE, THINK_OPEN
 
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
@@ -63,14 +63,18 @@ def template_messages(
 
 def function_of(call: dict[str, Any]) -> dict[str, Any]:
     """Return a call's `{"name", "arguments"}`, whether or not it stands inside `function`; arguments that are JSON text
-    are read."""
+    are read. Raises DocumentError for such text that does not parse."""
     inner = call.get("function", call)
     function = inner if isinstance(inner, dict) else call
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
-        # A model's broken call is shown as it was made.
-        with suppress(msgspec.DecodeError, RecursionError):
+        try:
             arguments = msgspec.json.decode(arguments)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise DocumentError(
+                Problem.CALL_NOT_JSON,
+                f"the arguments of a call of {function.get('name')} do not parse: {error}",
+            ) from error
     return {"name": function.get("name"), "arguments": arguments}
 
 

@@ -27,6 +27,8 @@ class Problem(StrEnum):
     in anyone's text)."""
     UNKNOWN_CHARACTER = "unknown_character"
     """The tokenizer has no token for a character and writes a control token in its place."""
+    CALL_NOT_JSON = "call_not_json"
+    """The arguments of a call are a text that does not parse as JSON."""
     THINK_CLOSE_MISSING = "think_close_missing"
     """A thought that is to be closed by force has no closing tag."""
     BOS_COUNT = "bos_count"

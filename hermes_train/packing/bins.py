@@ -26,6 +26,8 @@ _STEP_BACK = 4
 """How many documents at the end of a pack may wait for a later one."""
 _RARE = 0.5
 """Below this share of packs that find an exact end in a block, the rest is packed one at a time."""
+_PACKS_FOR_A_REPEAT = 10
+"""Of so many packs of one document each, one may be repeated to make a whole number of global batches."""
 _NONE = -1
 """Stands for no document."""
 
@@ -188,22 +190,24 @@ def round_up_to_multiple(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split packs until their number is a multiple of the global batch, so that no rank waits for another.
 
-    The packs with the most documents are split in two, where their tokens are halved most evenly. Nothing is
-    dropped, repeated or moved. Raises ValueError when there are too few documents to give every pack one.
+    The packs with the most documents are split in two, where their tokens are halved most evenly. Where every pack has
+    one document, the first packs are repeated at the end: one in ten at most. Nothing is dropped or moved. Raises
+    ValueError when more would have to be repeated.
     """
     target = -(-len(starts) // multiple) * multiple
-    if target > len(order):
+    if target - len(order) > len(order) // _PACKS_FOR_A_REPEAT:
         raise ValueError(
             f"{len(order)} documents in {len(starts)} packs cannot fill a multiple of the global batch ({multiple}); "
-            "give more data, shorter packs or a smaller global_batch"
+            "give more data or a smaller global_batch"
         )
-    while missing := target - len(starts):
+    while missing := min(target, len(order)) - len(starts):
         ends = np.append(starts[1:], len(order))
         fullest = np.argsort(starts - ends, kind="stable")[:missing]
         splittable = fullest[(ends - starts)[fullest] > 1]
         cuts = [starts[pack] + _middle(lengths[order[starts[pack] : ends[pack]]]) for pack in splittable]
         starts = np.sort(np.concatenate([starts, cuts]))
-    return order, starts
+    repeated = np.arange(max(0, target - len(order)))
+    return np.concatenate([order, order[repeated]]), np.concatenate([starts, len(order) + repeated])
 
 
 def _middle(lengths: np.ndarray) -> int:

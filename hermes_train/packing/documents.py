@@ -54,10 +54,11 @@ class DocumentMaker:
     ) -> Iterator[Document]:
         """Yield the documents of `samples` that fit in `length` tokens, in order; count the rest by reason."""
         for sample, result in self.results(samples, history):
-            count = tally.of(sample.source, mode_of(sample.messages))
             if isinstance(result, DocumentError):
-                count.dropped[result.problem] += 1
-            elif len(result.input_ids) > length:
+                tally.of(sample.source, mode_of(sample.messages)).dropped[result.problem] += 1
+                continue
+            count = tally.of(sample.source, result.mode)
+            if len(result.input_ids) > length:
                 count.dropped[Problem.TOO_LONG] += 1
             else:
                 count.documents += 1
@@ -86,7 +87,8 @@ class DocumentMaker:
             if isinstance(result, DocumentError):
                 yield sample, result
             else:
-                yield sample, Document(sample.id, sample.source, mode_of(sample.messages), *result)
+                assert isinstance(item, Rendered), "nothing else has tokens"
+                yield sample, Document(sample.id, sample.source, item.mode, *result)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return the number of tokens of each text, control tokens not added."""

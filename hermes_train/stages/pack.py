@@ -132,6 +132,8 @@ def _documents(
 
 def _sft_packs(inputs: PackInputs, store: TokenStore) -> tuple[dict[str, Any], np.ndarray]:
     """Write the index of the SFT packs. Returns its figures, and how often each document is seen."""
+    if not (store.lengths() <= inputs.pack.length).any():
+        raise UserError(_why_none_fits(store, inputs.pack.length))
     by_name = {source.name: source for source in inputs.sources}
     stock, fitting = _stock(store, list(by_name)), np.flatnonzero(store.lengths() <= inputs.pack.length)
     parts = [
@@ -144,8 +146,8 @@ def _sft_packs(inputs: PackInputs, store: TokenStore) -> tuple[dict[str, Any], n
     chosen = np.repeat(np.arange(len(store)), times)
     if not len(chosen):
         raise UserError(
-            f"the mixture is empty: no document is left of {len(store)}; see why rows were dropped in "
-            f"{store.folder}, and the shares, epochs and caps of data.sources"
+            f"the mixture is empty: none of the {len(fitting)} documents is taken; see the shares, epochs and caps of "
+            "data.sources and pack.think_share"
         )
     index = _index(store.lengths(), chosen, inputs.pack.length, inputs.sft_global_batch, inputs.seed)
     index.save(store.folder / INDEX)
@@ -153,6 +155,14 @@ def _sft_packs(inputs: PackInputs, store: TokenStore) -> tuple[dict[str, Any], n
         stock, store.label_tokens(), store.counts(), times, parts, inputs.pack, later=_later(store, inputs)
     )
     return _pack_figures(store, index) | figures, times
+
+
+def _why_none_fits(store: TokenStore, length: int) -> str:
+    dropped: Counter[str] = Counter()
+    for part in store.counts():
+        dropped.update(part.dropped)
+    reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.most_common())
+    return f"no row became a document of at most pack.length = {length} tokens; dropped: {reasons or 'none'}"
 
 
 def _stock(store: TokenStore, names: Sequence[str]) -> Stock:

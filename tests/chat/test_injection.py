@@ -157,6 +157,14 @@ def family_template_with_names(template):
     return changed
 
 
+def test_a_call_whose_arguments_do_not_parse_is_not_trained(maker):
+    call = {"name": "get", "arguments": "{not json"}
+
+    result = result_of(maker, [Message("user", "x"), Message("assistant", "", tool_calls=[call])])
+
+    assert result.problem is Problem.CALL_NOT_JSON
+
+
 def test_added_tokens_that_structure_nothing_are_text():
     family = FAMILIES["chatml"]
     tokenizer = tokenizer_of(family)

@@ -284,6 +284,15 @@ def test_rows_without_a_thought_cannot_teach_modes(prepared, tmp_path):
         make_packs(inputs, tmp_path / "pack")
 
 
+def test_packs_too_short_for_every_document_are_told_with_the_counts(prepared, filtered, tmp_path):
+    inputs = inputs_for(prepared, filtered, pack__length=30, hybrid__length_control="null")
+
+    with pytest.raises(
+        UserError, match=r"no row became a document of at most pack.length = 30 .* too_long \d+"
+    ):
+        make_packs(inputs, tmp_path / "out")
+
+
 def test_no_kept_row_is_said_at_once(prepared, tmp_path):
     with pytest.raises(UserError, match="the filter kept no row"):
         make_packs(inputs_for(prepared, write_rows(tmp_path / "filter", [])), tmp_path / "pack")
