@@ -153,8 +153,8 @@ def ours(maker: DocumentMaker, samples: list[Sample]) -> list[Document]:
 
 def batches(texts: list[str]) -> Iterator[list[str]]:
     """Yield batches of the size that documents are made in."""
-    for first in range(0, len(texts), 256):
-        yield texts[first : first + 256]
+    for first in range(0, len(texts), 1024):
+        yield texts[first : first + 1024]
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -17,7 +16,9 @@ from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.chat.render import Rendered, Renderer
 from hermes_train.recipe.schema import ModelSection, PackSection, SystemPrompts
 
-_BATCH = 256
+_BATCH_ROWS = 1024
+_BATCH_CHARACTERS = 3_000_000
+"""Large batches spare memory that comes and goes with each; the characters bound it where documents are long."""
 
 
 @dataclass
@@ -71,8 +72,8 @@ class DocumentMaker:
     ) -> Iterator[tuple[Sample, Document | DocumentError]]:
         """Yield each conversation that `samples` are trained as, with its document of any length or why it has none."""
         views = ((view, keep) for sample in samples for view, keep in history_views(sample, history))
-        while chunk := list(islice(views, _BATCH)):
-            yield from self._batch(chunk)
+        for batch in _batches(views):
+            yield from self._batch(batch)
 
     def _batch(self, views: list[tuple[Sample, bool]]) -> Iterator[tuple[Sample, Document | DocumentError]]:
         rendered: list[Rendered | DocumentError] = []
@@ -94,6 +95,19 @@ class DocumentMaker:
         """Return the number of tokens of each text, control tokens not added."""
         encoded = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
         return [len(ids) for ids in encoded["input_ids"]]
+
+
+def _batches(views: Iterable[tuple[Sample, bool]]) -> Iterator[list[tuple[Sample, bool]]]:
+    batch: list[tuple[Sample, bool]] = []
+    characters = 0
+    for sample, keep_cots in views:
+        batch.append((sample, keep_cots))
+        characters += sum(len(message.content) + len(message.reasoning or "") for message in sample.messages)
+        if len(batch) == _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def document_maker(
