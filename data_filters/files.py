@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -43,7 +44,7 @@ def write_atomically(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def is_left_aside(name: str, path_name: str) -> bool:
@@ -51,9 +52,30 @@ def is_left_aside(name: str, path_name: str) -> bool:
     return name.startswith(f".{path_name}.") and name.endswith(ASIDE_SUFFIX)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+@contextmanager
+def write_folder_whole(destination: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the place of `destination` when the block ends without an error.
+
+    Whenever the process is killed, `destination` is absent or whole.
+    """
+    aside = destination.with_name(destination.name + ASIDE_SUFFIX)
+    replaced = destination.with_name(destination.name + ".old" + ASIDE_SUFFIX)
+    for left in (aside, replaced):
+        shutil.rmtree(left, ignore_errors=True)
+    aside.mkdir(parents=True)
+    yield aside
+    for path in (*aside.iterdir(), aside):
+        sync(path)
+    if destination.exists():
+        destination.rename(replaced)
+    aside.rename(destination)
+    sync(destination.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -12,7 +12,6 @@ The folder appears whole or not at all.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import struct
@@ -28,7 +27,7 @@ import msgspec
 import numpy as np
 
 from data_filters.figures import FilterFigures
-from data_filters.files import ASIDE_SUFFIX
+from data_filters.files import ASIDE_SUFFIX, sync
 from data_filters.judged import JudgedRow, rejected_record
 from data_filters.samples import Sample
 
@@ -133,8 +132,8 @@ def written_shard(
             yield writer
             writer.finish()
         for file in aside.iterdir():
-            _sync(file)
-        _sync(aside)
+            sync(file)
+        sync(aside)
         try:
             aside.rename(folder)
         except OSError:
@@ -143,7 +142,7 @@ def written_shard(
                 raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def remove_asides(shards: Path) -> None:
@@ -243,11 +242,3 @@ class _OpenShard:
     def close(self) -> None:
         self._kept.close()
         self._pending.close()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerFast
 
 from hermes_train.chat.labels import IGNORED, Document
+from hermes_train.chat.template import control_tokens
 
 TRAINED_SIGNS = ("⟦", "⟧")
 CONTROL_SIGNS = ("‹", "›")
@@ -44,7 +45,7 @@ class Piece(NamedTuple):
 
 def pieces(document: Document, tokenizer: PreTrainedTokenizerFast) -> Iterator[Piece]:
     """Yield the text of a document in pieces that begin and end at token edges."""
-    control = set(tokenizer.added_tokens_decoder)
+    control = set(tokenizer.convert_tokens_to_ids(control_tokens(tokenizer)))
     backend = tokenizer.backend_tokenizer
     stream = DecodeStream(skip_special_tokens=False)
     waiting: list[int] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from datasets import Dataset, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
+from data_filters.files import ASIDE_SUFFIX, write_folder_whole
 from data_filters.samples import Message, Pair, Sample
 from hermes_train.chat.history import untrained
 from hermes_train.chat.problems import DocumentError, Problem
@@ -28,7 +28,6 @@ _FEATURES = Features(
         "rejected_ids": _TOKENS,
     }
 )
-_ROWS_FILE = "rows.arrow"
 
 
 def tokenize_pairs(
@@ -80,13 +79,12 @@ def write_pairs(rows: Iterable[dict[str, Any]], multiple: int, folder: Path) -> 
     A last step with fewer pairs would weigh them more: the few over a multiple of `multiple` are left out. Returns the
     number of all rows, and those written by kind. With fewer than `multiple` rows nothing is written.
     """
-    aside = folder.with_name(folder.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    scratch = folder.with_name(f"{folder.name}.rows{ASIDE_SUFFIX}")
+    scratch.parent.mkdir(parents=True, exist_ok=True)
     kinds: list[str] = []
     # datasets would name the data set after its file's time of change.
     content = hashlib.blake2b(digest_size=8)
-    with ArrowWriter(path=str(aside / _ROWS_FILE), features=_FEATURES) as writer:
+    with ArrowWriter(path=str(scratch), features=_FEATURES) as writer:
         for row in rows:
             kinds.append(row["kind"])
             content.update(repr(row).encode())
@@ -94,9 +92,8 @@ def write_pairs(rows: Iterable[dict[str, Any]], multiple: int, folder: Path) -> 
         writer.finalize()
     whole = len(kinds) - len(kinds) % multiple
     if whole:
-        found = Dataset.from_file(str(aside / _ROWS_FILE))
-        found.select(range(whole), new_fingerprint=content.hexdigest()).save_to_disk(str(aside / "dataset"))
-        shutil.rmtree(folder, ignore_errors=True)
-        (aside / "dataset").rename(folder)
-    shutil.rmtree(aside)
+        found = Dataset.from_file(str(scratch))
+        with write_folder_whole(folder) as aside:
+            found.select(range(whole), new_fingerprint=content.hexdigest()).save_to_disk(str(aside))
+    scratch.unlink()
     return len(kinds), Counter(kinds[:whole])

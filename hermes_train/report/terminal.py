@@ -27,20 +27,10 @@ _NUMBER_COLUMNS = {
 def terminal_table(scores: Mapping[str, Scores]) -> Table | None:
     """Return the scores by mode and stage, a line between the modes; None before the first evaluation."""
     # Imported here: rich is not needed to write the page.
-    from rich import box
-    from rich.table import Table
-
     rows = score_rows(scores)
     if not rows:
         return None
-    # Without lines between its columns, and with little room there, the table fits into a terminal's 80.
-    table = Table(
-        title=f"Scores by stage and mode, {rows[0].problems} problems",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = _narrow_table(f"Scores by stage and mode, {rows[0].problems} problems")
     table.add_column("mode", no_wrap=True)
     table.add_column("model", no_wrap=True)
     for name, width in _NUMBER_COLUMNS.items():
@@ -63,17 +53,8 @@ def terminal_table(scores: Mapping[str, Scores]) -> Table | None:
 
 def packed_table(figures: PackFigures) -> Table:
     """Return what each source gives to the mixture in each mode."""
-    from rich import box
-    from rich.table import Table
-
     seen = sum(source.seen_tokens for source in figures.sources)
-    table = Table(
-        title=f"Mixture: {count(figures.documents)} documents, {count(figures.tokens)} tokens",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
+    table = _narrow_table(f"Mixture: {count(figures.documents)} documents, {count(figures.tokens)} tokens")
     table.add_column("source", overflow="fold")
     table.add_column("mode", no_wrap=True)
     for name in ("rows", "documents", "taken", "times", "tokens", "share"):
@@ -102,3 +83,11 @@ def share_lines(figures: PackFigures) -> list[str]:
         + (" [yellow](falls short)[/yellow]" if share.falls_short else "")
         for share in mixture_shares(figures)
     ]
+
+
+def _narrow_table(title: str) -> Table:
+    """Return a table without lines between its columns, and with little room there: it fits into a terminal's 80."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import save_torch_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from data_filters.files import read_jsonl
+from data_filters.files import read_jsonl, write_folder_whole
 from data_filters.samples import Mode, Sample
 from hermes_train.evaluation.generate import generate
 from hermes_train.recipe.schema import EvaluateSection, ExportSection
@@ -69,16 +69,12 @@ def export_model(
 def _write(
     model: PreTrainedModel, trained: Path, destination: Path, section: ExportSection, facts: CardFacts
 ) -> None:
-    aside = destination.with_name(destination.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    save_torch_state_dict(_own_tensors(model), aside, max_shard_size=section.shard_size)
-    for file in trained.iterdir():
-        if not file.name.startswith("model"):
-            shutil.copy2(file, aside / file.name)
-    (aside / "README.md").write_text(model_card(section, facts), encoding="utf-8")
-    shutil.rmtree(destination, ignore_errors=True)
-    aside.rename(destination)
+    with write_folder_whole(destination) as aside:
+        save_torch_state_dict(_own_tensors(model), aside, max_shard_size=section.shard_size)
+        for file in trained.iterdir():
+            if not file.name.startswith("model"):
+                shutil.copy2(file, aside / file.name)
+        (aside / "README.md").write_text(model_card(section, facts), encoding="utf-8")
 
 
 def _own_tensors(model: PreTrainedModel) -> dict[str, torch.Tensor]:

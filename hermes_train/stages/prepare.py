@@ -14,6 +14,7 @@ import torch
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from data_filters.errors import UserError
+from data_filters.files import write_folder_whole
 from hermes_train.chat.render import Renderer
 from hermes_train.chat.template import CONTROL_TAGS, FORMATS, ChatFormat, chat_template
 from hermes_train.chat.vocabulary import (
@@ -26,7 +27,7 @@ from hermes_train.chat.vocabulary import (
 )
 from hermes_train.recipe.schema import ModelSection
 from hermes_train.training.bases import DTYPES, base_folder, base_texts, load_base_config, load_base_tokenizer
-from hermes_train.training.checkpoint_changes import Changes, write_checkpoint, write_folder_whole
+from hermes_train.training.checkpoint_changes import Changes, write_checkpoint
 from hermes_train.training.checkpoint_files import open_checkpoint
 from hermes_train.training.embeddings import (
     VocabularyTensors,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import IO
 import torch
 
 from data_filters.errors import RunFailedError
-from data_filters.files import ASIDE_SUFFIX, copy_bytes, write_atomically
+from data_filters.files import copy_bytes, write_atomically
 from hermes_train.training.checkpoint_files import (
     FLOATS,
     INDEX_FILE,
@@ -201,33 +200,3 @@ def _reopened(plans: Mapping[Path, list[_Target]], folder: Path) -> Checkpoint:
     found = {name: (tensor.dtype, tensor.shape) for name, tensor in written.tensors.items()}
     assert found == meant, f"{folder} has other tensors than were written"
     return written
-
-
-@contextmanager
-def write_folder_whole(destination: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which takes the place of `destination` when the block ends without an error.
-
-    Whenever the process is killed, `destination` is absent or whole.
-    """
-    aside = destination.with_name(destination.name + ASIDE_SUFFIX)
-    replaced = destination.with_name(destination.name + ".old" + ASIDE_SUFFIX)
-    for left in (aside, replaced):
-        shutil.rmtree(left, ignore_errors=True)
-    aside.mkdir(parents=True)
-    yield aside
-    for path in (*aside.iterdir(), aside):
-        _sync(path)
-    if destination.exists():
-        destination.rename(replaced)
-    aside.rename(destination)
-    _sync(destination.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Make a file or a folder last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from data_filters.errors import UserError
+from data_filters.files import write_folder_whole
 
 _KEEPS_DOCUMENTS_APART = {
     "flash_attention_2": "flash_attn",
@@ -65,18 +66,14 @@ def save_model(
     `state` has the weights on CPU in the dtype to store. Tokenizer, template and generation config come from `origin`,
     the folder that the stage started from.
     """
-    aside = destination.with_name(destination.name + ".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
     if config.tie_word_embeddings:
         state = {name: tensor for name, tensor in state.items() if name != "lm_head.weight"}
-    save_torch_state_dict(state, aside)
     stored = copy.deepcopy(config)
     stored.use_cache = True
     stored.dtype = next(iter(state.values())).dtype
-    stored.save_pretrained(aside)
-    for file in origin.iterdir():
-        if not file.name.startswith("model") and not (aside / file.name).exists():
-            shutil.copy2(file, aside / file.name)
-    shutil.rmtree(destination, ignore_errors=True)
-    aside.rename(destination)
+    with write_folder_whole(destination) as aside:
+        save_torch_state_dict(state, aside)
+        stored.save_pretrained(aside)
+        for file in origin.iterdir():
+            if not file.name.startswith("model") and not (aside / file.name).exists():
+                shutil.copy2(file, aside / file.name)

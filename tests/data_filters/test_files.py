@@ -1,10 +1,12 @@
 """Files appear whole or not at all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from data_filters.files import read_jsonl, write_atomically, write_jsonl
+from data_filters.files import read_jsonl, write_atomically, write_folder_whole, write_jsonl
 
 
 def test_a_written_file_appears_with_all_its_text(tmp_path: Path) -> None:
@@ -51,3 +53,38 @@ def test_packed_rows_are_the_same_bytes_each_time(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "b.gz", [{"a": 1}])
 
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    for text in ("first", "second"):
+        with write_folder_whole(model) as aside:
+            (aside / "file").write_text(text)
+        assert (model / "file").read_text() == text
+
+    with pytest.raises(KeyError), write_folder_whole(model) as aside:
+        (aside / "file").write_text("third")
+        raise KeyError
+    assert (model / "file").read_text() == "second"
+
+    with write_folder_whole(model) as aside:
+        assert not any(aside.iterdir()), "nothing is left of what was cut off"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_process_killed_while_it_fills_a_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    with write_folder_whole(model) as aside:
+        (aside / "file").write_text("old")
+    program = (
+        "import os, pathlib, sys\n"
+        "from data_filters.files import write_folder_whole\n"
+        "with write_folder_whole(pathlib.Path(sys.argv[1])) as aside:\n"
+        "    (aside / 'file').write_text('new')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+
+    killed = subprocess.run([sys.executable, "-c", program, str(model)], check=False)
+
+    assert killed.returncode == -9
+    assert (model / "file").read_text() == "old"

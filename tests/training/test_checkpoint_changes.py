@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from hermes_train.training.checkpoint_changes import (
     NewRows,
     disk_full_told,
     write_checkpoint,
-    write_folder_whole,
 )
 from hermes_train.training.checkpoint_files import open_checkpoint, row_parts
 
@@ -137,38 +134,3 @@ def test_a_disk_that_fills_up_on_the_way_is_told_in_one_line(tmp_path):
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"a")
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    model = tmp_path / "model"
-    for text in ("first", "second"):
-        with write_folder_whole(model) as aside:
-            (aside / "file").write_text(text)
-        assert (model / "file").read_text() == text
-
-    with pytest.raises(KeyError), write_folder_whole(model) as aside:
-        (aside / "file").write_text("third")
-        raise KeyError
-    assert (model / "file").read_text() == "second"
-
-    with write_folder_whole(model) as aside:
-        assert not any(aside.iterdir()), "nothing is left of what was cut off"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_process_killed_while_it_fills_a_folder_leaves_the_old_one(tmp_path):
-    model = tmp_path / "model"
-    with write_folder_whole(model) as aside:
-        (aside / "file").write_text("old")
-    program = (
-        "import os, pathlib, sys\n"
-        "from hermes_train.training.checkpoint_changes import write_folder_whole\n"
-        "with write_folder_whole(pathlib.Path(sys.argv[1])) as aside:\n"
-        "    (aside / 'file').write_text('new')\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-
-    killed = subprocess.run([sys.executable, "-c", program, str(model)], check=False)
-
-    assert killed.returncode == -9
-    assert (model / "file").read_text() == "old"
