@@ -156,9 +156,10 @@ def test_a_span_brings_the_blank_of_its_first_token_and_may_not_split_a_word(mer
     document = result_of((4, 13), (14, 20))
     labels = document.labels[document.labels != IGNORED]
     assert maker.tokenizer.decode(labels.tolist()) == " wonderful answer<|im_end|>"
-    split = result_of((4, 8))
-    assert isinstance(split, DocumentError)
-    assert split.problem is Problem.SPAN_SPLITS_TOKEN
+    for half_a_word in ((4, 8), (8, 13)):
+        split = result_of(half_a_word)
+        assert isinstance(split, DocumentError)
+        assert split.problem is Problem.SPAN_SPLITS_TOKEN
 
 
 def test_spans_that_overlap_are_labelled_and_counted_once(maker):
