@@ -27,8 +27,10 @@ from hermes_train.training.callbacks import CheckpointMark, ProgressBar, StepFig
 from hermes_train.training.lora import merge_adapters
 from hermes_train.training.metrics import drop_after, read_metrics
 from hermes_train.training.model import load_for_training, load_tokenizer, save_model
+from hermes_train.training.pack_trainer import PackTrainer
+from hermes_train.training.pair_trainer import PairTrainer
+from hermes_train.training.saving import whole_state
 from hermes_train.training.tracking import end_tracking, start_tracking
-from hermes_train.training.trainers import PackTrainer, PairTrainer, whole_state
 
 
 @dataclass(frozen=True)

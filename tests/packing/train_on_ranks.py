@@ -20,7 +20,7 @@ from hermes_train.recipe.schema import ModelSection, ParallelSection, RandomMode
 from hermes_train.training.job import TrainingJob, train_on_packs
 from hermes_train.training.model import load_tokenizer
 from hermes_train.training.ranks import rank, wait_for_all
-from hermes_train.training.trainers import PackTrainer
+from hermes_train.training.pack_trainer import PackTrainer
 
 
 def note_packs(data, stop_at, notes):

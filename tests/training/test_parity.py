@@ -20,7 +20,7 @@ from hermes_train.packing.store import PackIndex, TokenStore, write_store
 from hermes_train.recipe.schema import RandomModel
 from hermes_train.training.arguments import sft_arguments
 from hermes_train.training.bases import random_llama
-from hermes_train.training.trainers import PackTrainer, labelled_loss
+from hermes_train.training.pack_trainer import PackTrainer, labelled_loss
 
 LENGTH = 64
 SPANS = {7: [(3, 7)], 29: [(1, 29)], 28: [(2, 9), (20, 28)], 12: [(11, 12)], 40: [(5, 40)], 8: [(1, 8)]}
