@@ -3,6 +3,7 @@ the smallest recipe."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,6 +22,16 @@ os.environ.setdefault("DS_ACCELERATOR", "cpu")
 ROOT = Path(__file__).parents[1]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Await = Callable[[Iterable[int]], None]
+MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file's tests on one worker, for what they share, and start the long files first, so that no worker is
+    left with one at the end."""
+    long_files = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long_files)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -103,12 +114,35 @@ def hermes_train() -> Command:
 
 
 @pytest.fixture(scope="session")
-def packed_runs(tmp_path_factory: pytest.TempPathFactory, hermes_train: Command, smoke: Path) -> Path:
-    """The runs folder of a smoke run whose packs are made."""
-    runs = tmp_path_factory.mktemp("runs")
-    done = hermes_train("run", smoke, "--until", "pack", "--runs", runs)
-    assert done.returncode == 0, done.stderr
-    return runs
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MadeOnce:
+    """Makes a folder that all workers of the test session share: the first to ask fills it, the others wait."""
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+
+    def make_once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def packed_runs(made_once: MadeOnce, hermes_train: Command, smoke: Path) -> Path:
+    """The runs folder of a smoke run whose packs are made. Tests must not change it."""
+
+    def fill(runs: Path) -> None:
+        done = hermes_train("run", smoke, "--until", "pack", "--runs", runs)
+        assert done.returncode == 0, done.stderr
+
+    return made_once("packed", fill)
 
 
 @pytest.fixture
@@ -119,11 +153,13 @@ def runs(packed_runs: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, hermes_train: Command, smoke: Path) -> Path:
+def finished_run(made_once: MadeOnce, hermes_train: Command, smoke: Path) -> Path:
     """The folder of a whole smoke run, made without interruption. Tests must not change it."""
-    runs = tmp_path_factory.mktemp("finished")
-    started = time.perf_counter()
-    done = hermes_train("run", smoke, "--runs", runs)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (runs / "seconds.txt").write_text(str(time.perf_counter() - started))
-    return runs / "smoke"
+
+    def fill(runs: Path) -> None:
+        started = time.perf_counter()
+        done = hermes_train("run", smoke, "--runs", runs)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (runs / "seconds.txt").write_text(str(time.perf_counter() - started))
+
+    return made_once("finished", fill) / "smoke"
