@@ -73,6 +73,17 @@ def write_folder_whole(destination: Path) -> Iterator[Path]:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def remove_folder_whole(folder: Path) -> None:
+    """Remove a folder: whenever the process is killed, it is whole or absent, and never there with a part of its files.
+
+    A kill may leave the rest of it beside its place, under a name that `is_left_aside` knows.
+    """
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}{ASIDE_SUFFIX}")
+    folder.rename(aside)
+    # A process that outlived a killed run may still be writing there; what is left is removed by the next run.
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def sync(path: Path) -> None:
     """Make a file, or the names in a folder, last through a power cut."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -20,7 +20,7 @@ import msgspec
 
 from data_filters.contamination import HeldOut, held_out_problems
 from data_filters.figures import FilterFigures
-from data_filters.files import ASIDE_SUFFIX, is_left_aside, write_atomically
+from data_filters.files import ASIDE_SUFFIX, is_left_aside, remove_folder_whole, write_atomically
 from data_filters.outputs import OUTPUT_FILES
 from data_filters.readers import read_rows, source_files
 from data_filters.samples import Sample
@@ -79,15 +79,15 @@ def run_filter(
     figures = _merge(work, out)
     # The marks go first: a mark without its shard would make a rerun skip rows.
     shutil.rmtree(logs / "completions", ignore_errors=True)
-    # A worker that outlived a killed run may still be writing there; its shard is the same and does no harm.
-    shutil.rmtree(out / SHARDS_FOLDER, ignore_errors=True)
+    # Whole: a shard without some of its files would count as finished in a run that starts after a kill here.
+    remove_folder_whole(out / SHARDS_FOLDER)
     return figures
 
 
 def is_own_entry(name: str) -> bool:
     """Whether an entry of an output folder is one that this package writes, finished or not."""
     return name in (*OUTPUT_FILES, SHARDS_FOLDER, LOGS_FOLDER) or any(
-        is_left_aside(name, file) for file in OUTPUT_FILES
+        is_left_aside(name, file) for file in (*OUTPUT_FILES, SHARDS_FOLDER)
     )
 
 
@@ -157,11 +157,14 @@ def _prepare_folders(out: Path, fingerprint: str) -> tuple[Path, Path]:
     for name in OUTPUT_FILES:
         for aside in out.glob(f".{name}.*{ASIDE_SUFFIX}"):
             aside.unlink()
+    for aside in out.glob(f".{SHARDS_FOLDER}.*{ASIDE_SUFFIX}"):
+        shutil.rmtree(aside)
     for folder in (shards, logs):
         folder.mkdir(parents=True, exist_ok=True)
         for other in folder.parent.iterdir():
             if other.is_dir() and other.name != fingerprint:
-                shutil.rmtree(other)
+                # What a kill leaves of it has another name than any fingerprint, and goes in the next run.
+                remove_folder_whole(other)
     return shards, logs
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_filters.files import read_jsonl, write_atomically, write_folder_whole, write_jsonl
+from data_filters.files import is_left_aside, read_jsonl, write_atomically, write_folder_whole, write_jsonl
 
 
 def test_a_written_file_appears_with_all_its_text(tmp_path: Path) -> None:
@@ -88,3 +88,25 @@ def test_a_process_killed_while_it_fills_a_folder_leaves_the_old_one(tmp_path: P
 
     assert killed.returncode == -9
     assert (model / "file").read_text() == "old"
+
+
+def test_a_process_killed_while_it_removes_a_folder_leaves_no_part_of_it_in_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).touch()
+    program = (
+        "import os, pathlib, shutil, sys\n"
+        "from data_filters.files import remove_folder_whole\n"
+        "def remove_one_and_die(path, **options):\n"
+        "    next(pathlib.Path(path).iterdir()).unlink()\n"
+        "    os._exit(9)\n"
+        "shutil.rmtree = remove_one_and_die\n"
+        "remove_folder_whole(pathlib.Path(sys.argv[1]))\n"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program, str(folder)], check=False).returncode == 9
+
+    assert not folder.exists()
+    (left,) = tmp_path.iterdir()
+    assert is_left_aside(left.name, "shards")

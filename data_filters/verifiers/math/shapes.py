@@ -169,6 +169,8 @@ def _split(text: str, found: list[tuple[str, int, int]], signs: frozenset[str]) 
 def _list_of(text: str, found: list[tuple[str, int, int]]) -> Shape:
     """Parts between commas; several inequalities of one variable are a union."""
     parts = tuple(part for part in _split(text, _without_thousands(text, found), _COMMAS) if part)
+    if not parts:
+        return Single(text)
     if len(parts) == 1:
         return read_shape(parts[0]) if parts[0] != text else Single(text)
     pieces: list[Interval] = []

@@ -1,7 +1,7 @@
 """Answers are taken apart at their outermost form."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data_filters.verifiers.math.shapes import (
@@ -66,5 +66,7 @@ def test_a_pair_in_brackets_may_be_an_interval() -> None:
 
 
 @given(st.text(alphabet="12xy,;()[]{}\\<>=&or ", max_size=50))
+@example("or")
+@example(", or ,")
 def test_any_text_has_a_form(text: str) -> None:
     assert read_shape(text) is not None
