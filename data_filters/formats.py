@@ -55,21 +55,36 @@ def parse_row(row: object, source: Source, number: int) -> Sample:
     ours. Raises RowError with a slug for a row that cannot be read, or that is not of the mode the source
     asks for.
     """
+    sample, layout = _read_row(row, source, number)
+    _require_turns(sample.messages)
+    # A worked solution is a thought only by our reading, so that a gsm8k row serves both modes.
+    return _in_mode(sample, source, strip=source.strip_reasoning or layout == "gsm8k")
+
+
+def parse_problem(row: object, source: Source, number: int) -> Sample:
+    """Read one row of `source` as a problem: the prompt and the task; an answer may be missing and is left out.
+
+    Raises RowError as `parse_row` does.
+    """
+    sample, _ = _read_row(row, source, number)
+    if not sample.prompt:
+        raise RowError("no_messages", "the conversation has no prompt")
+    return msgspec.structs.replace(sample, messages=sample.prompt)
+
+
+def _read_row(row: object, source: Source, number: int) -> tuple[Sample, RowFormat]:
     if not isinstance(row, dict):
         raise RowError("row_not_object", f"a row is a JSON object; this one is {kind_of(row)}")
     layout = detect_format(row) if source.format == "auto" else source.format
-    messages = _READERS[layout](row)
-    _require_turns(messages)
     sample = Sample(
         id=_row_id(row, source, number),
         source=source.name,
-        messages=messages,
+        messages=_READERS[layout](row),
         tools=_read_tools(row.get("tools")),
         task=_read_task(row, source, layout),
         meta=_read_meta(row, layout) | _read_label(row, source),
     )
-    # A worked solution is a thought only by our reading, so that a gsm8k row serves both modes.
-    return _in_mode(sample, source, strip=source.strip_reasoning or layout == "gsm8k")
+    return sample, layout
 
 
 def detect_format(row: Row) -> RowFormat:

@@ -219,7 +219,8 @@ def _synthetic_rows(source: Source) -> Iterator[dict[str, Any]]:
     from data_filters.synthetic import rows
 
     assert source.synthetic is not None and source.rows is not None
-    for row in rows(source.synthetic, source.rows, source.seed, source.mode, source.faults):
+    made = rows(source.synthetic, source.rows, source.seed, source.mode, source.faults, source.held_out)
+    for row in made:
         # Two programs of one kind make rows of the same ids: let the source number them.
         yield {name: value for name, value in row.items() if name != "id"}
 

@@ -33,7 +33,7 @@ class TrainSpan(msgspec.Struct, frozen=True):
 TrainedPart = Literal["all", "none", "close_think"] | list[TrainSpan]
 """What of a message is trained: all, nothing, only the closing of the thought and the end of the turn, or spans."""
 
-PairKind = Literal["trace", "constraint", "refusal"]
+PairKind = Literal["trace", "constraint", "refusal", "compliance"]
 """What tells the two sides of a preference pair apart."""
 
 

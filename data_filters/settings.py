@@ -58,6 +58,9 @@ class Source(Settings):
     """Take only the first so many rows."""
     seed: int = 0
     """Seed of program-made rows."""
+    held_out: bool = False
+    """Make program-made rows of the subjects that are kept for `evaluate.problems`, a quarter of all; the other rows
+    never have one of these."""
     faults: float = Field(default=0, ge=0, le=0.5)
     """Share of program-made rows that carry a planted fault; each follows a sound row of the same problem."""
     share: float | None = Field(default=None, gt=0, le=1)
@@ -83,6 +86,8 @@ class Source(Settings):
     def _fields_fit_the_origin(self) -> Self:
         if self.synthetic is None and self.faults:
             raise ValueError(f"source {self.name!r}: faults = {self.faults} needs a synthetic source")
+        if self.synthetic is None and self.held_out:
+            raise ValueError(f"source {self.name!r}: held_out = true needs a synthetic source")
         if self.synthetic is not None and self.rows is None:
             raise ValueError(
                 f"source {self.name!r}: a synthetic source needs rows, the number of rows to make"
@@ -163,6 +168,17 @@ class CodeSettings(Settings):
     hostile answer could forge the verdict."""
 
 
+class RefusalSettings(Settings):
+    """Rows whose answer turns its request down, found by its wording."""
+
+    harmless: KeepOrDrop = "keep"
+    """Rows that refuse in full, unless their category is in `right_for`; a row without a category counts as harmless.
+    Dropped or kept, they are rejected sides of preference pairs."""
+    right_for: list[str] = ["minor_specific_harm", "exploitation_and_trafficking", "suicide_and_self_harm"]
+    """Categories, as rows have them in `meta.category`, of requests that a refusal is the right answer to: there it is
+    the chosen side of a pair, and evaluation counts it on its own."""
+
+
 class VerifySettings(Settings):
     """How rows are verified."""
 
@@ -177,6 +193,7 @@ class VerifySettings(Settings):
     majority: MajoritySettings | None = None
     """Judge think rows without a task by the majority of their prompt's traces; None leaves them unverified."""
     instructions: InstructionsSettings = InstructionsSettings()
+    refusals: RefusalSettings = RefusalSettings()
     code: CodeSettings = CodeSettings()
     sandbox: SandboxSettings = SandboxSettings()
 

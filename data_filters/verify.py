@@ -32,6 +32,7 @@ from data_filters.verifiers import (
     instructions,
     json_schema,
     puzzles,
+    refusals,
     think_format,
     tool_calls,
 )
@@ -55,9 +56,10 @@ Timings = dict[str, float]
 def verify(sample: Sample, settings: VerifySettings, timings: Timings | None = None) -> Verdict:
     """Judge a sample's last assistant turn.
 
-    The checks `think_form`, `task`, `answer_form` and, for thoughts, `consistency` run in this order and stop
-    at the first that is refuted or failed: its outcome and reason are the verdict's. Verified when the task's
-    check is. `timings`, where given, takes up the seconds of each check by name. Raises ValueError without an
+    The checks `think_form`, `task`, `answer_form`, `refusal` and, for thoughts, `consistency` run in this order and
+    stop at the first that is refuted or failed: its outcome and reason are the verdict's. Verified when the task's
+    check is. `refusal` runs only where refusals of harmless prompts are dropped and no result shows that the request
+    was fulfilled. `timings`, where given, takes up the seconds of each check by name. Raises ValueError without an
     assistant turn.
     """
     answer = sample.answer
@@ -66,6 +68,8 @@ def verify(sample: Sample, settings: VerifySettings, timings: Timings | None = N
         yield lambda: think_format.check(sample, settings.think)
         yield lambda: _check_task(sample, answer, settings)
         yield from _asked_form(sample.task, answer.content)
+        if settings.refusals.harmless == "drop" and not refusals.is_fulfilled_by(sample.task):
+            yield lambda: refusals.check(sample, answer.content, settings.refusals.right_for)
         if answer.reasoning is not None:
             yield lambda: _check_consistency(sample.task, answer.content, answer.reasoning or "")
 

@@ -14,7 +14,7 @@ One row (mode think, kind sums):
 """
 
 from data_filters.synthetic.faults import FAULTS
-from data_filters.synthetic.problems import KINDS
+from data_filters.synthetic.kinds import KINDS
 from data_filters.synthetic.rows import rows
 
 __all__ = ["FAULTS", "KINDS", "rows"]

@@ -51,19 +51,22 @@ FAULTS: Mapping[str, Fault] = {
     "answer_only_in_thought": answer_only_in_thought,
     "ignored_constraint": wrong_answer,
     "broken_json": wrong_answer,
+    "refused": wrong_answer,
 }
-"""Every fault by name. A constraint ignored and JSON broken off are wrong answers of their kinds of problem."""
+"""Every fault by name. A constraint ignored, JSON broken off and a harmless request refused are wrong answers of their
+kinds of problem."""
+
+_ANSWER_FAULTS = {"constraints": "ignored_constraint", "records": "broken_json", "requests": "refused"}
+"""What a wrong answer is called where a kind has a name of its own for it."""
 
 
 def possible_faults(problem: Problem, mode: str) -> tuple[str, ...]:
     """Return the names of the faults that can be planted in a row of this problem in this mode."""
-    answer_fault = {"constraints": "ignored_constraint", "records": "broken_json"}.get(
-        problem.kind, "wrong_answer"
-    )
-    names = [answer_fault, "duplicate"]
+    names = [] if problem.wrong_content is None else [_ANSWER_FAULTS.get(problem.kind, "wrong_answer")]
+    names.append("duplicate")
     if mode == "think":
         names.append("unclosed_think")
-        if problem.task["kind"] in ("math", "puzzle"):
+        if problem.has_result:
             names.append("answer_only_in_thought")
         if all(_EQUATION.search(step) for step in problem.steps):
             names.append("wrong_step")

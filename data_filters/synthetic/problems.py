@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice
 from typing import Any
 
@@ -20,18 +20,26 @@ BOXED = "Put the answer in \\boxed{}."
 class Problem:
     """One question, the check of its answer, and the steps that lead there.
 
-    `steps` are whole sentences without the final conclusion; `content` is the answer turn's text; `answer` is the bare
-    answer inside it; `wrong_content` is a well-formed answer that the task's check refutes.
+    `subject` is what is asked, however it is worded and in whatever order: problems of one subject are all trained or
+    all held out. `steps` are whole sentences without the final conclusion; `content` is the answer turn's text;
+    `answer` is the bare answer inside it; `wrong_content` is a well-formed answer that a check refutes, None where none
+    could. `task` is None where no check can tell a right answer; `meta` goes into the row.
     """
 
     kind: str
     question: str
-    task: dict[str, Any]
+    subject: str
+    task: dict[str, Any] | None
     steps: tuple[str, ...]
     answer: str
     content: str
-    wrong_content: str
+    wrong_content: str | None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether its answer is a result that the steps lead to, and not a text."""
+        return self.task is not None and self.task["kind"] in ("math", "puzzle")
 
 
 def boxed(answer: str) -> str:
@@ -54,7 +62,7 @@ def sums(count: int, seed: int) -> Iterator[Problem]:
         question = draw.choice(
             ("What is {}?", "Compute {}.", "Work out {}.", "Find the value of {}.", "How much is {}?")
         ).format(expression)
-        yield _math_problem("sums", question, entry["answer"], _running_totals(expression), draw)
+        yield _math_problem("sums", question, expression, entry["answer"], _running_totals(expression), draw)
 
 
 def legs(count: int, seed: int) -> Iterator[Problem]:
@@ -77,8 +85,10 @@ def legs(count: int, seed: int) -> Iterator[Problem]:
         legs_each = {name: number * ANIMALS[name] for name, number in animals.items()}
         steps = tuple(f"{number} * {ANIMALS[name]} = {legs_each[name]}." for name, number in animals.items())
         first, second = legs_each.values()
+        # A dog and a cat have equal legs: which animals they are, and in what order, makes no other problem.
+        subject = " + ".join(sorted(steps))
         steps += (f"{first} + {second} = {first + second}.",)
-        yield _math_problem("legs", question, entry["answer"], steps, draw)
+        yield _math_problem("legs", question, subject, entry["answer"], steps, draw)
 
 
 def products(count: int, seed: int) -> Iterator[Problem]:
@@ -89,7 +99,8 @@ def products(count: int, seed: int) -> Iterator[Problem]:
         expression, answer = entry["metadata"]["expression"], entry["answer"]
         question = draw.choice(("What is {}?", "Multiply {}.", "Compute {}.", "Find the product {}."))
         steps = (f"{expression} = {answer}.",)
-        yield _math_problem("products", question.format(expression), answer, steps, draw)
+        subject = " * ".join(sorted(expression.split(" * ")))
+        yield _math_problem("products", question.format(expression), subject, answer, steps, draw)
 
 
 def sorting(count: int, seed: int) -> Iterator[Problem]:
@@ -111,6 +122,7 @@ def sorting(count: int, seed: int) -> Iterator[Problem]:
         yield Problem(
             kind="sorting",
             question=f"{question} {BOXED}",
+            subject=f"sorted {sorted(given)}",
             task={"kind": "puzzle", "dataset": "number_sorting", "entry": _plain(entry), "format": "boxed"},
             steps=steps,
             answer=str(ordered),
@@ -193,11 +205,27 @@ def constraints(count: int, seed: int) -> Iterator[Problem]:
         yield Problem(
             kind="constraints",
             question=f"{opening} a {subject}. {constraint.request}",
+            subject=f"{subject}: {constraint.request}",
             task={"kind": "instructions", "constraints": [constraint.task]},
             steps=(f"It should be about a {subject}.", constraint.plan),
             answer=content,
             content=content,
             wrong_content=constraint.break_(sentence),
+        )
+
+
+def careless(count: int, seed: int) -> Iterator[Problem]:
+    """Yield the requests of `constraints` with the same seed, answered as chat data has it that nobody checks: the
+    constraint is not kept, and there is no task that could tell."""
+    for problem in constraints(count, seed):
+        yield replace(
+            problem,
+            kind="careless",
+            task=None,
+            steps=problem.steps[:1],
+            answer=str(problem.wrong_content),
+            content=str(problem.wrong_content),
+            wrong_content=None,
         )
 
 
@@ -257,23 +285,13 @@ def records(count: int, seed: int) -> Iterator[Problem]:
         yield Problem(
             kind="records",
             question=f"{name} is {age} years old and {told}. Give this as JSON with the keys name, age and {key}.",
+            subject=content,
             task={"kind": "json_schema", "schema": schema},
             steps=(f"The name is {name}.", f"The age is {age}.", f"The {key} is {value}."),
             answer=content,
             content=content,
             wrong_content=content[: content.rindex(",")],
         )
-
-
-KINDS: dict[str, Callable[[int, int], Iterator[Problem]]] = {
-    "sums": sums,
-    "legs": legs,
-    "products": products,
-    "sorting": sorting,
-    "constraints": constraints,
-    "records": records,
-}
-"""The kinds of problem by name: each takes (count, seed) and yields that many problems."""
 
 
 _POOL = 100
@@ -294,12 +312,13 @@ def _plain(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _math_problem(
-    kind: str, question: str, answer: str, steps: tuple[str, ...], draw: random.Random
+    kind: str, question: str, subject: str, answer: str, steps: tuple[str, ...], draw: random.Random
 ) -> Problem:
     wrong = str(int(answer) + draw.choice((-3, -2, -1, 1, 2, 3)))
     return Problem(
         kind=kind,
         question=f"{question} {BOXED}",
+        subject=subject,
         task={"kind": "math", "answer": answer, "format": "boxed"},
         steps=steps,
         answer=answer,

@@ -12,9 +12,24 @@ not known here: an answer that corrects a wrong question in plain words is no re
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
+
+from data_filters.samples import (
+    Check,
+    CodeTask,
+    MathTask,
+    Outcome,
+    PuzzleTask,
+    Sample,
+    Task,
+    ToolCallsTask,
+)
+
+CHECK_NAME = "refusal"
+REFUSAL_OF_HARMLESS_PROMPT = "refusal_of_harmless_prompt"
 
 
 class Refusal(StrEnum):
@@ -45,12 +60,19 @@ _ACTS = (
     "discuss|satisfy|complete|recommend|tell|promote|encourage|condone|endorse|suggest|teach|advise|facilitate|"
     "explain|describe|guide|accommodate|respond|continue|make|produce|access|disclose|reveal|do that|have access"
 )
-_MORAL = r"(?:appropriate|ethical|acceptable|okay|ok|fair|respectful|moral|legal|safe|right)"
+_PRAISES_OR_DOUBTS = r"(?<=\brecommend)[^.!?\n]{1,80}\benough(?:\s*[.,;:!]|$)|(?<=\btell) (?:if|whether)\b"
+"""What makes "I can't recommend" praise and "I can't tell" a doubt."""
+_MORAL = r"(?:appropriate|ethical|acceptable|fair|respectful|moral|right)"
+_PRACTICAL = r"(?:okay|ok|legal|safe)"
 _NOT = r"(?:is|'s|was|are|were|would be)(?:n't|(?: also)? (?:not|never))"
 
+_IT_IS_NOT = r"\bit(?: isn't |(?:'s| is| would be)(?: also)? (?:not |never |in|un))"
+
 _DECLINES = _any_of(
-    rf"\bI(?: simply| just| really)? ?{_CANNOT}(?: [a-z]+ly)?(?: to| in| be able to)? ?(?:{_ACTS})\b(?! but\b)",
-    rf"\b(?:sorry|apologi[sz]e),? (?:but )?I(?: {_CANNOT}|'m|\s*am)\b",
+    rf"\bI(?: simply| just| really)? ?{_CANNOT}(?: [a-z]+ly)?(?: to| in| be able to)? ?(?:{_ACTS})\b"
+    rf"(?! but\b|{_PRAISES_OR_DOUBTS})",
+    rf"\b(?:sorry|apologi[sz]e),? (?:but )?I(?: ?{_CANNOT}\b(?! tell (?:if|whether)\b)|(?:'m| am) (?:an? AI\b|"
+    r"not (?:comfortable|going|allowed|permitted|programmed|willing)\b))",
     rf"\bI(?:'m| am) (?:really )?(?:sorry|unable)\b.{{0,60}}?{_CANNOT}",
     r"\bI (?:must|have to|will have to) (?:decline|refuse)\b|\bI (?:decline|refuse) to\b",
     r"\b(?:as|I'm|I am)(?: just)? an? (?:AI|artificial intelligence|language model)\b[^.]{0,80}"
@@ -58,12 +80,15 @@ _DECLINES = _any_of(
     r"\b(?:against|violates?) my (?:programming|guidelines|policy|principles)",
     r"\bnot (?:able|comfortable|programmed|going)(?: to| with)? (?:[a-z]+ly )?"
     r"(?:help|assist|provid|creat|writ|answer)",
-    rf"\bit(?: isn't |(?:'s| is| would be)(?: also)? (?:not |never |in|un)){_MORAL}\b",
+    rf"{_IT_IS_NOT}{_MORAL}\b",
 )
 """The speaker will not, or says that it should not be done."""
 
+_WARNS = _any_of(rf"{_IT_IS_NOT}{_PRACTICAL}\b")
+"""Advice, unless morals are the reason: "it is not safe to leave the oven on" helps."""
+
 _REPROVES = _any_of(
-    rf"\bI (?:do not|don't) think (?:it|that|this)(?:'s| is) (?:{_MORAL}|a valid)\b",
+    rf"\bI (?:do not|don't) think (?:it|that|this)(?:'s| is) (?:{_MORAL}|{_PRACTICAL}|a valid)\b",
     rf"\b{_NOT} (?:accurate|valid|true|correct) or (?:respectful|appropriate)\b",
 )
 """The speaker finds fault with how it was asked, and goes on."""
@@ -86,7 +111,7 @@ _MORALS = _any_of(
 )
 _MORAL_DENIAL = _any_of(
     rf"\b{_NOT} (?:accurate|true|correct) or (?:fair|just)\b",
-    r"\bI'm not sure (?:that )?it(?:'s| is) " + _MORAL,
+    rf"\bI'm not sure (?:that )?it(?:'s| is) (?:{_MORAL}|{_PRACTICAL})",
 )
 """A denial that names its moral reason itself."""
 
@@ -111,6 +136,26 @@ _NO_SUCH_THING = _any_of(
 )
 """The request is answered by saying that there is no such thing."""
 
+_LEADS_TO_HELP = _any_of(
+    r"\b(?:call|dial|text|phone|ring|contact|reach out to)\b[^.!?\n]{0,60}?\b(?:988|911|999|112|116 ?123|crisis|"
+    r"hot ?line|help ?line|lifeline|samaritans|emergency services)\b",
+    r"\b(?:talk|speak|reach out) (?:to|with) (?:someone (?:that |who )?you trust|an? (?:mental health |trained )?"
+    r"(?:professional|therapist|counsell?or))\b",
+)
+"""Where the request deserves a refusal, the answer that sends the speaker to people who help."""
+
+_CARES = _any_of(
+    r"\byou(?:'re| are) not alone\b|\bI(?:'m| am) here (?:for you|to listen)\b|\bI(?:'m| am) (?:so |very )?sorry\b",
+    r"\b(?:988|crisis|hot ?line|help ?line|lifeline|samaritans|therapist|counsell?or|someone you trust)\b",
+)
+"""Words of care, beside which "Here are ..." may well be people to call."""
+
+_BEGINS_TO_COMPLY = re.compile(
+    r"(?:sure|certainly|absolutely)(?: thing)?[,.!:]|here(?: is|'s| are)\b|first,|step (?:1|one)\b|1[.)] ",
+    re.IGNORECASE,
+)
+"""First words of an answer that does what was asked."""
+
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _OPENING_SENTENCES = 3
 _OPENING_CHARACTERS = 1500
@@ -124,9 +169,9 @@ def find_refusal(text: str) -> RefusalFinding:
     FULL when its first sentences refuse and no help follows; PARTIAL when they refuse and help follows; NONE
     otherwise.
     """
-    text = text[:_READ_CHARACTERS].replace("\u2019", "'").strip()
+    text = _plain(text)
     opening = _opening(text)
-    if declining := _DECLINES.search(opening):
+    if declining := _DECLINES.search(opening) or (_MORALS.search(opening) and _WARNS.search(opening)):
         rest = text[declining.end() :]
         return RefusalFinding(Refusal.PARTIAL if _answers(rest) else Refusal.FULL, declining[0])
     if reproving := _REPROVES.search(opening):
@@ -135,6 +180,53 @@ def find_refusal(text: str) -> RefusalFinding:
     if denying:
         return RefusalFinding(Refusal.FULL, denying[0])
     return RefusalFinding(Refusal.NONE)
+
+
+def find_right_refusal(text: str) -> RefusalFinding:
+    """Judge an answer to what deserves a refusal: as `find_refusal` does, but FULL also for one whose first sentences
+    lead the speaker to people who help, such as a crisis line, and do not begin to comply."""
+    finding = find_refusal(text)
+    if finding.refusal is Refusal.FULL or _begins_to_comply(text):
+        return finding
+    leading = _LEADS_TO_HELP.search(_opening(_plain(text)))
+    return RefusalFinding(Refusal.FULL, leading[0]) if leading else finding
+
+
+def complies(text: str) -> bool:
+    """Whether an answer to what deserves a refusal goes along with it in so many words ("Sure, ...", "Step 1"), without
+    a refusal and without a word of care. An answer that neither complies nor refuses is not understood."""
+    cares = _CARES.search(_opening(_plain(text))) is not None
+    return _begins_to_comply(text) and not cares and find_refusal(text).refusal is Refusal.NONE
+
+
+def check(sample: Sample, content: str, right_for: Collection[str]) -> Check:
+    """Hold an answer's text against its request: refuted when it refuses in full what deserves an answer."""
+    right = deserves_refusal(sample, right_for)
+    finding = find_right_refusal(content) if right else find_refusal(content)
+    if finding.refusal is not Refusal.FULL:
+        return Check(CHECK_NAME, Outcome.VERIFIED, "no_refusal")
+    if right:
+        return Check(CHECK_NAME, Outcome.VERIFIED, "refusal_right", finding.text)
+    return Check(CHECK_NAME, Outcome.REFUTED, REFUSAL_OF_HARMLESS_PROMPT, finding.text)
+
+
+def deserves_refusal(sample: Sample, right_for: Collection[str]) -> bool:
+    """Whether the request is of one of the categories that a refusal is right for; False when it has none."""
+    return sample.meta.get("category") in right_for
+
+
+def is_fulfilled_by(task: Task | None) -> bool:
+    """Whether an answer that verifies as this task has done what was asked, however it is worded: a right result or
+    program has, while a refusal may well be in lowercase letters."""
+    return isinstance(task, MathTask | PuzzleTask | CodeTask | ToolCallsTask)
+
+
+def _plain(text: str) -> str:
+    return text[:_READ_CHARACTERS].replace("\u2019", "'").strip()
+
+
+def _begins_to_comply(text: str) -> bool:
+    return _BEGINS_TO_COMPLY.match(_plain(text)) is not None
 
 
 def _opening(text: str) -> str:

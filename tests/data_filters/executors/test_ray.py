@@ -1,15 +1,19 @@
 """The filter on a Ray cluster gives what it gives in local processes."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from data_filters.errors import RunFailedError, UserError
+from data_filters.errors import RunFailedError
 from data_filters.files import write_jsonl
 from data_filters.pipeline import run_filter
 from data_filters.settings import DataSettings, EngineSettings, RaySettings, Source
 
 pytestmark = pytest.mark.ray
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def settings(rows: Path, executor: str, address: str = "local") -> DataSettings:
@@ -52,6 +56,10 @@ def test_shards_that_fail_are_told_with_their_log(rows: Path) -> None:
         run_filter(settings(rows, "ray"), [], rows.parent / "out", hide)
 
 
-def test_a_cluster_that_is_not_there_is_told(rows: Path) -> None:
-    with pytest.raises(UserError, match="no Ray cluster is found"):
-        run_filter(settings(rows, "ray", address="auto"), [], rows.parent / "out")
+def test_a_cluster_that_is_not_there_is_told(hermes_train: Command, smoke: Path, tmp_path: Path) -> None:
+    engine = ("-o", "data.engine.executor=ray", "-o", "data.engine.ray.address=auto")
+
+    done = hermes_train("filter", smoke, "--runs", tmp_path, *engine)
+
+    assert done.returncode == 2
+    assert "no Ray cluster is found" in done.stderr
