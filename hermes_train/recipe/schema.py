@@ -7,14 +7,14 @@ answers at once on a login node.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from data_filters.settings import DataSettings, Source
-
-PositiveInt = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+from hermes_train.recipe.section import PositiveInt, Section, Share
+from hermes_train.recipe.training_sections import DpoSection, HybridSection, ParallelSection, SftSection
 
 HERMES_THINK_SYSTEM = (
     "You are a deep thinking AI, you may use extremely long chains of thought to deeply consider the problem and "
@@ -26,12 +26,6 @@ HERMES_THINK_SYSTEM = (
 
 HERMES_DIRECT_SYSTEM = "You are Hermes, created by Nous Research."
 """What the Hermes 4 template says when thinking is off and the user gives no system message."""
-
-
-class Section(BaseModel):
-    """What all sections share: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RandomModel(Section):
@@ -80,6 +74,18 @@ class SystemPrompts(Section):
         return [self.direct] if isinstance(self.direct, str) else self.direct
 
 
+Attention = Literal[
+    "auto",
+    "eager",
+    "sdpa",
+    "varlen",
+    "flex_attention",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flash_attention_4",
+]
+
+
 class ModelSection(Section):
     """The base model and the form of its conversations."""
 
@@ -93,16 +99,22 @@ class ModelSection(Section):
     system: SystemPrompts = SystemPrompts()
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """The dtype in which the prepared base and the exported model are stored."""
-    attention: Literal[
-        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"
-    ] = "auto"
-    """`auto` takes FlashAttention where it is installed and SDPA elsewhere; both keep packed documents apart."""
+    attention: Attention = "auto"
+    """`auto` takes the FlashAttention that fits the GPU where one is installed, and elsewhere `varlen`, PyTorch's own
+    attention within documents. All of them keep packed documents apart, which is tried before the first step."""
 
     @model_validator(mode="after")
     def _one_base(self) -> ModelSection:
         if (self.base is None) == (self.random is None):
             raise ValueError("give exactly one of model.base and model.random")
         return self
+
+    @property
+    def given_folder(self) -> Path | None:
+        """The folder that `base` names, whether or not it is there; None for every other base."""
+        base = self.base or ""
+        is_path = base.startswith((".", "/", "~")) or base.count("/") > 1
+        return Path(base).expanduser() if is_path and not base.startswith("package:") else None
 
 
 class PackSection(Section):
@@ -125,122 +137,6 @@ class PackSection(Section):
     """Processes that make documents; None takes data.engine.workers, at most as many as this machine has cores."""
 
 
-class Optimizer(Section):
-    """AdamW. The Hermes 4 report names none of these; the defaults are TorchTitan's."""
-
-    beta1: Share = 0.9
-    beta2: Share = 0.95
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    """Largest norm of the gradient."""
-
-
-class LoraSection(Section):
-    """Low-rank adapters on every linear layer but the head; merged when the stage ends."""
-
-    rank: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: Share = 0.0
-
-
-class TrainingSection(Section):
-    """What the three training stages share."""
-
-    steps: PositiveInt
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    learning_rate: Annotated[float, Field(gt=0)]
-    schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    global_batch: PositiveInt
-    """Packs (pairs, for dpo) in one optimizer step, over all ranks and accumulation steps."""
-    micro_batch: PositiveInt = 1
-    """Packs (pairs) that one rank holds at once."""
-    precision: Literal["bf16", "fp32"] = "bf16"
-    """bf16 computes in bfloat16 and keeps float32 master weights."""
-    optimizer: Optimizer = Optimizer()
-    gradient_checkpointing: bool = False
-    lora: LoraSection | None = None
-    save_every: PositiveInt = 500
-    """Steps between checkpoints."""
-    keep_checkpoints: Annotated[int, Field(ge=2)] = 2
-    """At least two: the older one stays until the newer is known to be whole."""
-
-    @model_validator(mode="after")
-    def _steps_fit(self) -> TrainingSection:
-        if self.warmup_steps >= self.steps:
-            raise ValueError(
-                f"warmup_steps ({self.warmup_steps}) must be less than steps ({self.steps}): "
-                "the learning rate would never reach its peak"
-            )
-        if self.global_batch % self.micro_batch:
-            raise ValueError(
-                f"global_batch ({self.global_batch}) must be a multiple of micro_batch ({self.micro_batch})"
-            )
-        return self
-
-
-class SftSection(TrainingSection):
-    """Supervised fine-tuning on the mixture."""
-
-
-class LengthControl(Section):
-    """Thoughts cut at a budget and closed by force; loss only on `</think>` and the end token (report, section 3.1)."""
-
-    budget: PositiveInt
-    """Tokens of thought after which it is closed."""
-    share: Share = 0.1
-    """Share of the stage's documents that are of this kind."""
-
-
-class HybridSection(TrainingSection):
-    """The same problems with and without a thought, so that the mode obeys the request."""
-
-    length: PositiveInt | None = None
-    """Tokens in a pack of this stage; None takes pack.length."""
-    problems: PositiveInt
-    """How many problems are seen in both modes."""
-    replay: Share = 0.2
-    """Share of the stage's documents drawn again from the SFT mixture."""
-    length_control: LengthControl | None = None
-
-    @model_validator(mode="after")
-    def _shares_leave_room(self) -> HybridSection:
-        length_share = self.length_control.share if self.length_control else 0.0
-        if self.replay + length_share >= 1.0:
-            raise ValueError(
-                f"replay ({self.replay}) and length_control.share ({length_share}) leave nothing for the paired "
-                "problems: their sum must be below 1"
-            )
-        return self
-
-
-class DpoSection(TrainingSection):
-    """Direct preference optimisation on pairs of verified and refuted answers."""
-
-    beta: Annotated[float, Field(gt=0)] = 0.1
-    loss: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero", "apo_down", "sppo_hard", "nca_pair"] = (
-        "sigmoid"
-    )
-    sft_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of an additional SFT loss on the chosen answer."""
-    refusals: Share = 0.2
-    """Share of kept direct answers that are paired with a refusal as the rejected side."""
-    pairs: PositiveInt | None = None
-    """At most so many pairs; None takes all."""
-    max_length: PositiveInt = 1024
-    """Tokens; a pair with a longer side is dropped and counted."""
-
-
-class ParallelSection(Section):
-    """How the model is spread over ranks."""
-
-    zero_stage: Literal[0, 2, 3] = 3
-    """DeepSpeed's ZeRO stage when there are several ranks; 0 is plain data parallelism."""
-    sequence_parallel: Literal[1] = 1
-    offload: Literal["none", "cpu"] = "none"
-    """Where ZeRO keeps optimizer state (and, at stage 3, parameters)."""
-
-
 class TokenBudgets(Section):
     """Most new tokens per answer."""
 
@@ -252,7 +148,8 @@ class EvaluateSection(Section):
     """Held-out problems, answered greedily in both modes after each training stage."""
 
     problems: Annotated[list[Source], Field(min_length=1)]
-    """Their prompts are also what the contamination check keeps out of training."""
+    """Their prompts are also what the contamination check keeps out of training. Those without a task are asked to see
+    whether they are refused; `meta.category` says where a refusal is right (`data.verify.refusals`)."""
     max_new_tokens: TokenBudgets = TokenBudgets()
     batch_size: PositiveInt = 16
     samples: PositiveInt = 4
@@ -319,6 +216,14 @@ class Recipe(Section):
                 f"hybrid.length_control.budget ({control.budget}) must be less than {key} "
                 f"({length}): a cut thought must fit in a pack with its answer"
             )
+        unknown = (
+            set(control.sources or ()) - {source.name for source in self.data.sources} if control else set()
+        )
+        if unknown:
+            raise ValueError(
+                f"hybrid.length_control.sources names {', '.join(sorted(unknown))}, but data.sources has "
+                f"{', '.join(source.name for source in self.data.sources)}"
+            )
         if self.pack.too_long == "later" and length <= self.pack.length:
             raise ValueError(
                 f"pack.too_long is later, but the packs of the hybrid stage ({key} {length}) are no longer than "
@@ -329,4 +234,10 @@ class Recipe(Section):
             raise ValueError(
                 f"pack.length ({self.pack.length}) exceeds model.random.max_position_embeddings ({positions})"
             )
+        for name, tokens in (("pack.length", self.pack.length), (key, length)):
+            if tokens % self.parallel.sequence_parallel:
+                raise ValueError(
+                    f"{name} ({tokens}) must be a multiple of parallel.sequence_parallel "
+                    f"({self.parallel.sequence_parallel}): each rank takes an equal part of a pack"
+                )
         return self

@@ -60,7 +60,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_or_its_home(
         ("pack: {think_share: 92}", "x.yaml:2: pack.think_share is 92; it must be at most 1"),
         ("sft: {gradient_checkpointing: yes}", "x.yaml:2: sft.gradient_checkpointing is 'yes'; it must be true or false"),  # noqa: E501 - a whole message
         ("sft: {schedule: cosin}", "x.yaml:2: sft.schedule is 'cosin'; it must be 'cosine', 'linear' or 'constant_with_warmup'; did you mean cosine?"),  # noqa: E501 - a whole message
-        ("parallel: {zero_stage: 1}", "x.yaml:2: parallel.zero_stage is 1; it must be 0, 2 or 3"),
+        ("parallel: {zero_stage: 4}", "x.yaml:2: parallel.zero_stage is 4; it must be 0, 1, 2 or 3"),
         ("model: {revision: 1e5}", "x.yaml:2: model.revision is 100000.0; it must be text; put it in quotes"),
         ("name: Hermes 4", "x.yaml:2: name is 'Hermes 4'; it must be text of the form ^[a-z0-9][a-z0-9._-]*$"),
         ("data: {sources: []}", "x.yaml:2: data.sources is a list of 0; it must be a list of at least 1 item(s)"),
@@ -129,6 +129,15 @@ def test_a_disagreement_across_sections_names_the_line_of_each_key(write: Write)
         "x.yaml:2: hybrid.length_control.budget (400) must be less than hybrid.length (400): a cut thought "
         "must fit in a pack with its answer"
     )
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_source_that_length_control_asks_and_the_data_lack_is_named_beside_those_there_are(
+    write: Write,
+) -> None:
+    refusal = child_refusal(write, "hybrid: {length_control: {budget: 9, sources: [nowhere]}}")
+
+    assert "hybrid.length_control.sources names nowhere, but data.sources has " in refusal
 
 
 @pytest.mark.usefixtures("tiny")
