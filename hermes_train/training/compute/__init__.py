@@ -1,0 +1,1 @@
+"""How a step computes: attention paths, kernels, the loss, and what they cost."""

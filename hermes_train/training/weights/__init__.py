@@ -1,0 +1,1 @@
+"""Weights on disk: bases read, models loaded in parts, trained models written and opened again."""
