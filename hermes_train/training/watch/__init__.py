@@ -1,0 +1,1 @@
+"""What is watched while a stage trains: losses, ranks, signals, figures, the log."""
