@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from accelerate.parallelism_config import ParallelismConfig
+
 from data_filters.errors import UserError
-from hermes_train.recipe.schema import DpoSection, LoraSection, ParallelSection, TrainingSection, WandbSection
-from hermes_train.training.zero import deepspeed_config
+from hermes_train.recipe.training_sections import DpoSection, LoraSection, ParallelSection, TrainingSection
+from hermes_train.training.zero import deepspeed_config, ranks_of_a_pack
 
 
 def accumulation_steps(training: TrainingSection, ranks: int) -> int:
-    """Return the micro-batches that each rank adds up in a step. Raises UserError when the batch does not divide."""
+    """Return the micro-batches that each rank adds up in a step. Raises UserError when the batch does not divide.
+
+    Ranks that share their packs count as one.
+    """
     at_once = training.micro_batch * ranks
     if training.global_batch % at_once:
         raise UserError(
@@ -24,13 +29,19 @@ def accumulation_steps(training: TrainingSection, ranks: int) -> int:
 def common_arguments(
     training: TrainingSection,
     parallel: ParallelSection,
-    wandb: WandbSection,
     folder: Path,
     seed: int,
     ranks: int,
     on_cpu: bool,
+    universal: bool = False,
 ) -> dict[str, Any]:
-    """Return the arguments that SFT and DPO share, by the names of transformers' TrainingArguments."""
+    """Return the arguments that SFT and DPO share, by the names of transformers' TrainingArguments.
+
+    `universal` continues a checkpoint of another number of ranks, see `universal`. Raises UserError for what this
+    machine cannot do.
+    """
+    if training.activation_offload and on_cpu:
+        raise UserError("activation_offload is true, but this machine has no GPU to take activations off")
     optimizer = training.optimizer
     return {
         "output_dir": str(folder),
@@ -39,8 +50,11 @@ def common_arguments(
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": training.schedule,
         "per_device_train_batch_size": training.micro_batch,
-        "gradient_accumulation_steps": accumulation_steps(training, ranks),
-        "optim": "adamw_torch",
+        "gradient_accumulation_steps": accumulation_steps(
+            training, ranks // ranks_of_a_pack(parallel, ranks)
+        ),
+        # One pass over the weights instead of eight.
+        "optim": "adamw_torch_fused",
         "adam_beta1": optimizer.beta1,
         "adam_beta2": optimizer.beta2,
         "adam_epsilon": optimizer.epsilon,
@@ -48,6 +62,7 @@ def common_arguments(
         "max_grad_norm": optimizer.clip,
         "bf16": training.precision == "bf16",
         "gradient_checkpointing": training.gradient_checkpointing,
+        "activation_offloading": training.activation_offload,
         "seed": seed,
         "data_seed": seed,
         "logging_steps": 1,
@@ -58,35 +73,41 @@ def common_arguments(
         "save_total_limit": training.keep_checkpoints,
         "remove_unused_columns": False,
         "disable_tqdm": True,
-        "report_to": [] if wandb.mode == "disabled" else ["wandb"],
+        # W&B is told by `tracking`, of what metrics.jsonl has.
+        "report_to": [],
         "use_cpu": on_cpu,
         "ddp_backend": "gloo" if on_cpu and ranks > 1 else None,
         "dataloader_pin_memory": not on_cpu,
-        "deepspeed": deepspeed_config(parallel, training, ranks),
+        "deepspeed": deepspeed_config(parallel, training, ranks, on_cpu, universal),
     }
 
 
-def sft_arguments() -> dict[str, Any]:
+def sft_arguments(parallelism: ParallelismConfig | None) -> dict[str, Any]:
     """Return what SFTConfig needs beside the common arguments: rows are packs, ready to be read."""
     return {
-        "packing": True,
-        "padding_free": True,
+        "parallelism_config": parallelism,
+        # The rows are packs already, and have a collator of their own.
+        "packing": False,
+        "padding_free": False,
         "max_length": None,
         "dataset_kwargs": {"skip_prepare_dataset": True},
     }
 
 
-def dpo_arguments(dpo: DpoSection, on_cpu: bool) -> dict[str, Any]:
-    """Return what DPOConfig needs beside the common arguments."""
+def dpo_arguments(dpo: DpoSection, micro_steps: int) -> dict[str, Any]:
+    """Return what DPOConfig needs beside the common arguments, or instead: a micro-batch is one row of pairs."""
     with_sft = dpo.sft_weight > 0
     return {
         "beta": dpo.beta,
         "loss_type": [dpo.loss, "sft"] if with_sft else [dpo.loss],
         "loss_weights": [1.0, dpo.sft_weight] if with_sft else None,
-        "max_length": dpo.max_length,
-        # On a CPU a new shape costs more than the padding that spares it.
-        "pad_to_multiple_of": 64 if on_cpu else 8,
+        "label_smoothing": dpo.label_smoothing,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": micro_steps,
+        # The references step gives them; TRL must not load a second model.
         "precompute_ref_log_probs": True,
+        # Packed rows are for dense models.
+        "router_aux_loss_coef": 0.0,
     }
 
 

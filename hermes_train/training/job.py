@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+import torch
 from rich.console import Console
-from transformers import PrinterCallback
+from transformers import PreTrainedModel
 from trl import DPOConfig, SFTConfig
 
-from hermes_train.packing.dataset import PackedData, step_packs
-from hermes_train.recipe.schema import (
+from hermes_train.packing.dataset import PackedData
+from hermes_train.recipe.schema import ModelSection, WandbSection
+from hermes_train.recipe.training_sections import (
     DpoSection,
-    ModelSection,
+    PackTrainingSection,
     ParallelSection,
     TrainingSection,
-    WandbSection,
 )
-from hermes_train.training import checkpoints, ranks
+from hermes_train.training import ranks
 from hermes_train.training.arguments import common_arguments, dpo_arguments, lora_config, sft_arguments
-from hermes_train.training.bases import DTYPES
-from hermes_train.training.callbacks import CheckpointMark, ProgressBar, StepFigures, StepTokens
-from hermes_train.training.lora import merge_adapters
-from hermes_train.training.metrics import drop_after, read_metrics
-from hermes_train.training.model import load_for_training, load_tokenizer, save_model
+from hermes_train.training.compute.attention import choose_attention
+from hermes_train.training.compute.compute_paths import choose_paths
+from hermes_train.training.compute.kernels import use_kernels
+from hermes_train.training.extensions import build_extensions
+from hermes_train.training.model import load_for_training, load_tokenizer
 from hermes_train.training.pack_trainer import PackTrainer
-from hermes_train.training.pair_trainer import PairTrainer
-from hermes_train.training.saving import whole_state
-from hermes_train.training.tracking import end_tracking, start_tracking
+from hermes_train.training.pairs.pair_batches import PairRows, pair_rows
+from hermes_train.training.pairs.pair_trainer import PairTrainer
+from hermes_train.training.pairs.reference_scoring import reference_log_probabilities
+from hermes_train.training.resume.checkpoints import model_fingerprint
+from hermes_train.training.resume.rehearsal import SaveRehearsal
+from hermes_train.training.resume.resuming import (
+    Resumption,
+    Way,
+    choose_resumption,
+    clear_leftovers,
+    convert_where_needed,
+    damage_lines,
+    require_same_model,
+)
+from hermes_train.training.resume.whole_checkpoints import write_failure_told
+from hermes_train.training.sequence_parallel import attention_given_back, collator_for, parallelism
+from hermes_train.training.step_data import PackSteps, StepData
+from hermes_train.training.watch.metrics import read_metrics
+from hermes_train.training.watch.skipping import skipped_documents
+from hermes_train.training.watch.stage_log import Entry, StageLog
+from hermes_train.training.watch.watching import Watched, watching
+from hermes_train.training.weights.bases import DTYPES
+from hermes_train.training.weights.quantisation import quantisation
+from hermes_train.training.weights.saving import save_trained
+from hermes_train.training.zero import effective_stage, extensions_needed, ranks_of_a_pack
 
 
 @dataclass(frozen=True)
@@ -47,6 +70,8 @@ class TrainingJob:
     data: Path
     folder: Path
     console: Console
+    facts: Mapping[str, Any]
+    """What is told of the run beside its settings, where figures are tracked: versions, figures of the data."""
 
     @property
     def metrics_path(self) -> Path:
@@ -59,112 +84,156 @@ class TrainingJob:
         return self.folder / "model"
 
 
-def train_on_packs(job: TrainingJob, section: TrainingSection) -> dict[str, Any]:
+def train_on_packs(job: TrainingJob, section: PackTrainingSection) -> dict[str, Any]:
     """Train on packs with TRL's SFT and save the model. Returns the stage's figures; only rank 0's are complete."""
     tokenizer = load_tokenizer(job.origin)
-    data = PackedData(job.data, tokenizer.pad_token_id)
-    arguments = SFTConfig(**_common(job, section), **sft_arguments())
-    _join(arguments)
+    data = PackedData(job.data, tokenizer.pad_token_id, skipped_documents(section.skip_documents))
+    resumption = _resumption(job)
+    shares = ranks_of_a_pack(job.parallel, ranks.world_size())
+    attention = choose_attention(job.model.attention, section.precision)
+    arguments = SFTConfig(
+        **_common(job, section, resumption),
+        **sft_arguments(parallelism(shares, ranks.world_size(), attention)),
+    )
+    _join(job, arguments)
     trainer = PackTrainer(
-        model=load_for_training(job.origin, job.model.attention, section.gradient_checkpointing),
+        model=_load(job, section, arguments),
         args=arguments,
         train_dataset=data.as_dataset(),
         processing_class=tokenizer,
         peft_config=lora_config(section.lora),
+        data_collator=collator_for(tokenizer.pad_token_id, ranks.rank() % shares, shares),
     )
-
-    def step_tokens(step: int) -> tuple[int, int]:
-        return data.step_tokens(job.seed, section.global_batch, step)
-
-    return _run(trainer, job, section, step_tokens)
+    with attention_given_back(attention):
+        return _run(trainer, job, section, PackSteps(data, job.seed, section.global_batch), resumption)
 
 
 def train_on_pairs(job: TrainingJob, section: DpoSection) -> dict[str, Any]:
-    """Train on preference pairs with TRL's DPO and save the model. Returns the stage's figures."""
+    """Train on preference pairs with TRL's DPO and save the model. Returns the stage's figures.
+
+    Pairs are too short to be shared: every rank has its own, whatever `parallel.sequence_parallel` says.
+    """
+    job = replace(job, parallel=job.parallel.model_copy(update={"sequence_parallel": 1}))
     tokenizer = load_tokenizer(job.origin)
-    # From disk, so that all ranks share the cache of reference log-probabilities that the trainer lays beside it.
-    pairs = Dataset.load_from_disk(str(job.data))
-    arguments = DPOConfig(**_common(job, section), **dpo_arguments(section, ranks.use_cpu()))
-    _join(arguments)
+    resumption = _resumption(job)
+    common = _common(job, section, resumption)
+    rows = pair_rows(job.data, tokenizer.pad_token_id, section, job.seed, ranks.world_size())
+    arguments = DPOConfig(**common | dpo_arguments(section, rows.plan.micro_steps))
+    _join(job, arguments)
     trainer = PairTrainer(
-        model=load_for_training(job.origin, job.model.attention, section.gradient_checkpointing),
+        rows=rows,
+        model=_load(job, section, arguments),
         args=arguments,
-        train_dataset=pairs,
         processing_class=tokenizer,
         peft_config=lora_config(section.lora),
     )
-    return _run(trainer, job, section, _pair_tokens(pairs, job.seed, section.global_batch))
+    trainer.references = reference_log_probabilities(
+        trainer, rows.data, section, job.origin, job.folder.parent / "references", job.console
+    )
+    return _run(trainer, job, section, rows, resumption) | _pair_figures(trainer, rows)
 
 
-def _common(job: TrainingJob, section: TrainingSection) -> dict[str, Any]:
-    on_cpu = ranks.use_cpu()
+def _resumption(job: TrainingJob) -> Resumption:
+    """Return what the stage goes on from, in the form that it needs; before the ranks are joined."""
+    ranks.use_cpu()
+    stage = effective_stage(job.parallel, ranks.world_size())
+    resumption = choose_resumption(job.folder, job.stage, ranks.world_size(), stage)
+    convert_where_needed(resumption, job.console)
+    return resumption
+
+
+def _common(job: TrainingJob, section: TrainingSection, resumption: Resumption) -> dict[str, Any]:
     return common_arguments(
-        section, job.parallel, job.wandb, job.folder, job.seed, ranks.world_size(), on_cpu
+        section,
+        job.parallel,
+        job.folder,
+        job.seed,
+        ranks.world_size(),
+        ranks.use_cpu(),
+        universal=resumption.way is Way.UNIVERSAL,
     )
 
 
-def _join(arguments: SFTConfig | DPOConfig) -> None:
+def _join(job: TrainingJob, arguments: SFTConfig | DPOConfig) -> None:
     if arguments.deepspeed:
+        build_extensions(*extensions_needed(job.parallel, ranks.use_cpu()))
         ranks.join_deepspeed()
 
 
-def _pair_tokens(pairs: Dataset, seed: int, global_batch: int) -> StepTokens:
-    answers = [len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in pairs]
-    prompts = [2 * len(row["prompt_ids"]) for row in pairs]
+def _load(job: TrainingJob, section: TrainingSection, arguments: SFTConfig | DPOConfig) -> PreTrainedModel:
+    """Return the model with the paths of compute that were chosen, once they are seen to keep documents apart."""
+    paths = choose_paths(job.model.attention, section.kernels, section.precision)
+    paths.require_documents_apart(job.origin, section.precision, arguments.device)
+    # DeepSpeed keeps a master of its own, and weights beneath adapters are not trained.
+    needs_no_master = section.precision == "bf16" and (arguments.deepspeed or section.lora)
+    model = load_for_training(
+        job.origin,
+        paths.attention,
+        section.gradient_checkpointing,
+        torch.bfloat16 if needs_no_master else torch.float32,
+        quantisation(section.lora, effective_stage(job.parallel, ranks.world_size())),
+    )
+    use_kernels(model, paths.kernels)
+    if ranks.is_main():
+        job.console.print(f"{job.stage}: {paths.note()}", highlight=False)
+    return model
 
-    def step_tokens(step: int) -> tuple[int, int]:
-        chosen = step_packs(seed, step, global_batch, len(pairs))
-        labelled = sum(answers[index] for index in chosen)
-        return labelled + sum(prompts[index] for index in chosen), labelled
 
-    return step_tokens
+def _pair_figures(trainer: PairTrainer, rows: PairRows) -> dict[str, Any]:
+    return {
+        "rows": {
+            "longest": int(rows.plan.row_lengths.max()),
+            "pairs": rows.plan.pairs.shape[-1],
+            "fill": round(rows.plan.fill(rows.data.lengths), 4),
+        },
+        "references": {"pairs": len(rows.data), "computed": trainer.references.computed},
+    }
 
 
 def _run(
-    trainer: PackTrainer | PairTrainer, job: TrainingJob, section: TrainingSection, step_tokens: StepTokens
+    trainer: PackTrainer | PairTrainer,
+    job: TrainingJob,
+    section: TrainingSection,
+    data: StepData,
+    resumption: Resumption,
 ) -> dict[str, Any]:
+    """Rehearse the save, train to the end and save the model; its checkpoints stay until the stage counts as done."""
     started = time.perf_counter()
-    trainer.remove_callback(PrinterCallback)
-    for callback in (
-        StepFigures(job.metrics_path, step_tokens),
-        CheckpointMark(),
-        ProgressBar(job.stage, job.console),
-    ):
-        trainer.add_callback(callback)
-    checkpoint = _ready_to_resume(job)
-    start_tracking(job.wandb, job.run_name, job.stage, job.folder, section.model_dump(mode="json"))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    _save(trainer, job, section)
-    end_tracking(job.wandb)
-    return _figures(job, time.perf_counter() - started) if ranks.is_main() else {}
+    require_same_model(resumption, model_fingerprint(trainer.model))
+    _tell_resumption(job, resumption)
+    clear_leftovers(resumption, job.folder, job.metrics_path)
+    watched = Watched(
+        job.run_name, job.stage, job.folder, job.origin, section, data, job.wandb, job.facts, job.console
+    )
 
+    def save(folder: Path) -> None:
+        save_trained(trainer.model, job.origin, folder, DTYPES[job.model.dtype], section.lora)
 
-def _ready_to_resume(job: TrainingJob) -> Path | None:
-    """Return the checkpoint to go on from; clear what a killed process left after it."""
-    checkpoint = checkpoints.latest_complete(job.folder)
+    with watching(trainer, watched):
+        trainer.add_callback(SaveRehearsal(trainer, save, section.keep_checkpoints))
+        trainer.train(resume_from_checkpoint=str(resumption.checkpoint) if resumption.checkpoint else None)
+    with write_failure_told(job.model_path):
+        save(job.model_path)
     ranks.wait_for_all()
-    if ranks.is_main():
-        checkpoints.remove_incomplete(job.folder)
-        drop_after(job.metrics_path, checkpoints.step_of(checkpoint) if checkpoint else 0)
-        if checkpoint:
-            job.console.print(f"{job.stage} goes on after step {checkpoints.step_of(checkpoint)}")
-    ranks.wait_for_all()
-    return checkpoint
+    return _figures(job, section, time.perf_counter() - started) if ranks.is_main() else {}
 
 
-def _save(trainer: PackTrainer | PairTrainer, job: TrainingJob, section: TrainingSection) -> None:
-    state = whole_state(trainer, DTYPES[job.model.dtype])
-    if state is not None:
-        if section.lora:
-            state = merge_adapters(state, section.lora.alpha / section.lora.rank)
-        save_model(state, trainer.model.config, job.origin, job.model_path)
-        checkpoints.remove_all(job.folder)
-    ranks.wait_for_all()
+def _tell_resumption(job: TrainingJob, resumption: Resumption) -> None:
+    if not ranks.is_main() or resumption.way is Way.START:
+        return
+    log = StageLog(job.folder)
+    for line in damage_lines(job.folder):
+        job.console.print(f"[yellow]warning[/yellow] {line}", highlight=False)
+        log.write(Entry.WARNING, line)
+    told = f"{job.stage} goes on after step {resumption.step}"
+    job.console.print(told)
+    log.write(Entry.RESUME, told)
 
 
-def _figures(job: TrainingJob, seconds: float) -> dict[str, Any]:
+def _figures(job: TrainingJob, section: TrainingSection, seconds: float) -> dict[str, Any]:
     steps = read_metrics(job.metrics_path)
     return {
+        **asdict(choose_paths(job.model.attention, section.kernels, section.precision)),
         "steps": len(steps),
         "seconds": round(seconds, 2),
         "tokens": sum(step["tokens"] for step in steps),

@@ -7,18 +7,54 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from transformers.trainer_utils import unwrap_peft_model
 from trl import SFTTrainer
 
+from data_filters.errors import UserError
 from hermes_train.chat.labels import IGNORED
 from hermes_train.packing.dataset import attention_works
+from hermes_train.training.compute.loss import add_labelled_loss, labelled_loss
+from hermes_train.training.compute.mode_losses import ModeLosses
 from hermes_train.training.ordered_batches import OrderedBatches
+from hermes_train.training.pack_collator import PackCollator
+from hermes_train.training.resume.whole_checkpoints import WholeCheckpoints
+from hermes_train.training.watch.watched_steps import WatchedSteps
+from hermes_train.training.weights.lora import hold_in_float32
 
 
-class PackTrainer(OrderedBatches, SFTTrainer):
+class PackTrainer(OrderedBatches, WatchedSteps, WholeCheckpoints, SFTTrainer):
     """SFT on packs that are ready to be read, dealt so that the ranks have even work."""
+
+    def __init__(self, *args: Any, data_collator: PackCollator | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_deepspeed_enabled:
+            hold_in_float32(self.model)
+        # TRL takes none of ours for rows without padding; this is its own, and more.
+        self.data_collator = data_collator or PackCollator(self.processing_class.pad_token_id)
+        if self.aux_loss_enabled:
+            raise UserError(
+                f"{self.model.config.model_type} is a mixture of experts with a loss that balances them, which packs "
+                "are not trained with; take a dense base model"
+            )
+        add_labelled_loss(unwrap_peft_model(self.model))
+        # `compute_loss` divides by the labels of the whole global batch, whatever the model's own forward takes.
+        self.model_accepts_loss_kwargs = True
+        self._mode_losses = ModeLosses(self.accelerator)
 
     def _works(self, dataset: Dataset) -> np.ndarray:
         return attention_works(dataset)
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Any]], device: torch.device
+    ) -> torch.Tensor:
+        """Return the labelled tokens of the global batch: of all micro-batches and ranks, at least 1.
+
+        Not the Trainer's own count: that is off where ranks share a pack, each holding a part of its labels.
+        """
+        # A document's first label is ignored already, so labels count alike before and after their shift.
+        labels = (batch["labels" if "labels" in batch else "shift_labels"] for batch in batch_samples)
+        own = sum((part != IGNORED).sum().to(device) for part in labels)
+        return self.accelerator.reduce(torch.as_tensor(own, device=device), "sum").clamp(min=1)
 
     def compute_loss(
         self,
@@ -29,23 +65,20 @@ class PackTrainer(OrderedBatches, SFTTrainer):
     ) -> Any:
         """Return the mean negative log-likelihood over the labelled tokens of the global batch.
 
-        On a GPU that is TRL's fused head. Its fallback for CPUs scores every position, labelled or not, and takes
-        about as long as the rest of a small model's step; here the head sees the labelled positions alone.
+        This micro-batch's share of it, times the number of ranks: the average over ranks that follows the backward
+        pass divides by that once more.
         """
-        if return_outputs or inputs["input_ids"].device.type != "cpu":
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        total = labelled_loss(model, inputs)
-        # The average over ranks that follows the backward pass would divide by their number once more.
-        return total * self.accelerator.num_processes / num_items_in_batch
+        if return_outputs or num_items_in_batch is None:
+            raise NotImplementedError(
+                "packs are for training; held-out rows are scored by the evaluate stage"
+            )
+        modes = inputs.pop("modes")
+        loss = labelled_loss(model, inputs)
+        self._mode_losses.add(loss.token_losses, modes.flatten()[loss.positions])
+        return loss.total * self.accelerator.num_processes / num_items_in_batch
 
-
-def labelled_loss(model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-    """Return the summed negative log-likelihood of the labels in a batch of one row, float32 scalar.
-
-    `inputs` holds `labels` (1, tokens), IGNORED where there is none, and what the model's forward takes.
-    """
-    next_tokens = inputs["labels"][0, 1:]
-    positions = (next_tokens != IGNORED).nonzero().flatten()
-    without_labels = {name: value for name, value in inputs.items() if name != "labels"}
-    logits = model(**without_labels, use_cache=False, logits_to_keep=positions).logits[0]
-    return torch.nn.functional.cross_entropy(logits.float(), next_tokens[positions], reduction="sum")
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a step's figures, with the losses of each mode beside the loss of all."""
+        if "loss" in logs:
+            logs |= self._mode_losses.take()
+        super().log(logs, start_time)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hermes_train.runs import STAGES
-from hermes_train.training.metrics import read_metrics
+from hermes_train.training.watch.metrics import read_metrics
 
 pytestmark = pytest.mark.long
 
