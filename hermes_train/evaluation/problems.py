@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from data_filters.errors import UserError
-from data_filters.formats import parse_row
+from data_filters.formats import parse_problem
 from data_filters.readers import read_rows
 from data_filters.row_fields import RowError
 from data_filters.samples import Sample
@@ -15,9 +13,10 @@ from data_filters.settings import Source
 
 
 def held_out_problems(sources: Sequence[Source]) -> list[Sample]:
-    """Return the problems of all sources: the prompt and the task, no answer. Raises UserError."""
+    """Return the problems of all sources: the prompt and the task, no answer. Those without a task are asked to see
+    whether they are refused. Raises UserError when none has a task."""
     problems = [problem for source in sources for problem in _problems(source)]
-    if not problems:
+    if not any(problem.task for problem in problems):
         raise UserError("evaluate.problems has no row with a task, so that no answer could be checked")
     return problems
 
@@ -27,11 +26,9 @@ def _problems(source: Source) -> Iterator[Sample]:
         try:
             if isinstance(row, RowError):
                 raise row
-            sample = parse_row(row, source, number)
+            yield parse_problem(row, source, number)
         except RowError as error:
             raise UserError(
                 f"evaluate.problems source {source.name}, row {number}: {error}; a held-out problem that cannot "
                 "be read would change the score without a word"
             ) from error
-        if sample.task is not None:
-            yield msgspec.structs.replace(sample, messages=list(sample.prompt))

@@ -62,8 +62,12 @@ class StepSampler(Sampler[int]):
         dealing: Dealing,
         next_step: Callable[[], int],
         works: np.ndarray | None = None,
+        copies: int = 1,
     ) -> None:
-        """`works`: the attention work of each row, by which ranks are evened out; None leaves rows as they come."""
+        """`works`: the attention work of each row, by which ranks are evened out; None leaves rows as they come.
+
+        `copies`: ranks that share a micro-batch; to each of them it is dealt, and `dealing` counts them as one.
+        """
         if rows < dealing.global_batch:
             raise ValueError(f"{rows} rows are fewer than a global batch of {dealing.global_batch}")
         self._rows = rows
@@ -71,10 +75,11 @@ class StepSampler(Sampler[int]):
         self._dealing = dealing
         self._next_step = next_step
         self._works = works
+        self._copies = copies
         self._steps = rows // dealing.global_batch
 
     def __len__(self) -> int:
-        return self._steps * self._dealing.global_batch
+        return self._steps * self._dealing.global_batch * self._copies
 
     def __iter__(self) -> Iterator[int]:
         first = self._next_step() // self._steps * self._steps
@@ -83,23 +88,29 @@ class StepSampler(Sampler[int]):
 
     def _step(self, step: int) -> np.ndarray:
         rows = step_packs(self._seed, step, self._dealing.global_batch, self._rows)
-        if self._works is None:
-            return rows
-        return rows[even_out(self._works[rows], self._dealing.ranks, self._dealing.micro_batch)]
+        if self._works is not None:
+            rows = rows[even_out(self._works[rows], self._dealing.ranks, self._dealing.micro_batch)]
+        return rows.reshape(-1, self._dealing.micro_batch).repeat(self._copies, axis=0).ravel()
 
 
 class PackedData:
     """The packs of one training stage: a token store and `index.npz` in a folder."""
 
-    def __init__(self, folder: Path, pad_token_id: int) -> None:
+    def __init__(self, folder: Path, pad_token_id: int, skipped: frozenset[str] = frozenset()) -> None:
+        """`skipped`: ids of documents whose labels are ignored; they stay in their packs, so that the order stays.
+
+        Raises UserError when no document has one of these ids.
+        """
         self.store = TokenStore(folder)
         self.index = PackIndex.load(folder / "index.npz")
         self._folder = folder
         self._pad_token_id = pad_token_id
+        self._skipped_ids = skipped
+        self._skipped = self.store.numbers_of(skipped)
 
-    def __reduce__(self) -> tuple[type[PackedData], tuple[Path, int]]:
+    def __reduce__(self) -> tuple[type[PackedData], tuple[Path, int, frozenset[str]]]:
         """Go to another process as a path: what lies on disk is opened there again."""
-        return PackedData, (self._folder, self._pad_token_id)
+        return PackedData, (self._folder, self._pad_token_id, self._skipped_ids)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -110,14 +121,20 @@ class PackedData:
 
     @cached_property
     def _label_tokens(self) -> np.ndarray:
-        return self.store.label_tokens()
+        label_tokens = self.store.label_tokens()
+        label_tokens[list(self._skipped)] = 0
+        return label_tokens
+
+    @cached_property
+    def _modes(self) -> np.ndarray:
+        return self.store.modes()
 
     def pack(self, number: int) -> dict[str, np.ndarray | list[int]]:
-        """Return one pack: `input_ids` and `labels` of exactly the pack's length, int64, and `seq_lengths`.
+        """Return one pack: `input_ids` and `labels` of exactly the pack's length, int64, `seq_lengths` and `modes`.
 
-        `seq_lengths` are the documents' lengths, from which the collator makes the positions. The unused tail is
-        padding that counts as a document of its own: every step then has the same shape, which spares kernels and
-        allocators from new ones.
+        `seq_lengths` are the documents' lengths, from which the collator makes the positions, and `modes` their places
+        in `mixture.MODES`. The unused tail is padding that counts as a document of its own: every step then has the
+        same shape, which spares kernels and allocators from new ones.
         """
         documents = self.index.documents(number)
         ids = np.full(self.index.length, self._pad_token_id, np.int64)
@@ -127,11 +144,15 @@ class PackedData:
             tokens = self.store.input_ids(document)
             lengths.append(len(tokens))
             place = slice(position, position + len(tokens))
-            ids[place], labels[place] = tokens, self.store.labels(document)
+            ids[place] = tokens
+            if document not in self._skipped:
+                labels[place] = self.store.labels(document)
             position += len(tokens)
         if position < self.index.length:
             lengths.append(self.index.length - position)
-        return {"input_ids": ids, "labels": labels, "seq_lengths": lengths}
+        # The padding has no label, so that its mode is never asked for.
+        modes = [*self._modes[documents].tolist(), 0][: len(lengths)]
+        return {"input_ids": ids, "labels": labels, "seq_lengths": lengths, "modes": modes}
 
     def attention_works(self) -> np.ndarray:
         """Return the attention work of each pack, int64."""
@@ -144,13 +165,24 @@ class PackedData:
 
     def _rows(self, batch: dict[str, list[int]]) -> dict[str, list[np.ndarray | list[int]]]:
         packs = [self.pack(number) for number in batch["pack"]]
-        return {key: [pack[key] for pack in packs] for key in ("input_ids", "labels", "seq_lengths")}
+        return {key: [pack[key] for pack in packs] for key in packs[0]}
 
     def step_tokens(self, seed: int, global_batch: int, step: int) -> tuple[int, int]:
         """Return (tokens, labelled tokens) of the optimizer step `step`, counted from 0, padding left out."""
-        packs = step_packs(seed, step, global_batch, len(self))
-        documents = np.concatenate([self.index.documents(pack) for pack in packs])
+        documents = self._step_documents(seed, step, global_batch)
         return int(self._lengths[documents].sum()), int(self._label_tokens[documents].sum())
+
+    def step_lengths(self, seed: int, global_batch: int, step: int) -> np.ndarray:
+        """Return the tokens of each document of the optimizer step `step`, int64."""
+        return self._lengths[self._step_documents(seed, step, global_batch)]
+
+    def step_documents(self, seed: int, step: int, global_batch: int) -> list[str]:
+        """Return the ids of the rows that the optimizer step `step`, counted from 0, learns from, pack after pack."""
+        return [self.store.identity(number) for number in self._step_documents(seed, step, global_batch)]
+
+    def _step_documents(self, seed: int, step: int, global_batch: int) -> np.ndarray:
+        packs = step_packs(seed, step, global_batch, len(self))
+        return np.concatenate([self.index.documents(pack) for pack in packs])
 
 
 def attention_works(dataset: Dataset) -> np.ndarray:

@@ -9,7 +9,7 @@ index.npz       the packs: `order` (document numbers, pack after pack), `starts`
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from hermes_train.packing.shards import (
     ShardFacts,
     added_up,
     damaged,
+    identity_hash,
     is_whole,
     map_batches,
     require_shard,
@@ -180,6 +181,21 @@ class TokenStore:
         """Return the id of one document."""
         shard, row = self._place(number)
         return shard.identity(row)
+
+    def numbers_of(self, identities: Collection[str]) -> frozenset[int]:
+        """Return the numbers of the documents with these ids. Raises UserError when one of them is of no document."""
+        if not identities:
+            return frozenset()
+        hashes = np.fromiter(map(identity_hash, identities), np.uint64, len(identities))
+        # A hash may be of several documents; the id decides.
+        alike = np.flatnonzero(np.isin(self.hashes(), hashes)).tolist()
+        found = {number: self.identity(number) for number in alike}
+        if missing := sorted(set(identities) - set(found.values())):
+            raise UserError(
+                f"{self.folder} has no document with the id {missing[0]!r} ({len(missing)} of {len(identities)} ids are"
+                " unknown there); give ids as this run's stopped_at_step_<n>.json has them"
+            )
+        return frozenset(number for number, identity in found.items() if identity in identities)
 
     def input_ids(self, number: int) -> np.ndarray:
         """Return the tokens of one document, int32; a view of the file."""

@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
-from transformers import AutoModelForCausalLM
 
 from data_filters.files import read_jsonl, write_jsonl
 from data_filters.samples import TASK, Mode, Sample
 from data_filters.settings import VerifySettings
-from data_filters.verifiers.refusals import find_refusal
+from data_filters.verifiers.refusals import deserves_refusal, find_refusal, find_right_refusal
 from data_filters.verify import ANSWER_FORM, THINK_FORM, verify_text
 from hermes_train.chat.template import THINK_CLOSE, THINK_OPEN
-from hermes_train.evaluation.generate import Answer, generate
-from hermes_train.evaluation.scores import Judged, is_verified, score
+from hermes_train.evaluation.generate import Answer, generate, load_for_answers, opens_thought, with_opening
+from hermes_train.evaluation.scores import JudgedAnswer, is_verified, obeys, score
 from hermes_train.packing.documents import DocumentMaker
 from hermes_train.recipe.schema import EvaluateSection
 from hermes_train.runs import write_json
-from hermes_train.training.bases import DTYPES
 
 Progress = Callable[[int, int], None]
 """Called with the number of answers given and the number wanted."""
@@ -41,9 +38,8 @@ def evaluate_model(
     """Write answers.jsonl and scores.json for one model. Returns the scores by mode."""
     started = time.perf_counter()
     problems = [msgspec.convert(row, Sample) for row in read_jsonl(problems_file)]
-    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=DTYPES[dtype], trust_remote_code=False)
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    judged: list[Judged] = []
+    model = load_for_answers(model_folder, dtype)
+    judged: list[JudgedAnswer] = []
     for mode in Mode:
         budget = getattr(section.max_new_tokens, mode)
         report = _from(progress, len(judged), 2 * len(problems))
@@ -52,7 +48,8 @@ def evaluate_model(
         ]
         answers = generate(model, maker.tokenizer, prompts, budget, section.batch_size, report)
         judged += [
-            judge(problem, answer, mode, verify) for problem, answer in zip(problems, answers, strict=True)
+            judge(problem, with_opening(prompt, answer), mode, verify, opens_thought(prompt))
+            for problem, prompt, answer in zip(problems, prompts, answers, strict=True)
         ]
     scores = {str(mode): score([item for item in judged if item.mode is mode]) for mode in Mode}
     write_jsonl(folder / "answers.jsonl", judged)
@@ -75,12 +72,21 @@ def _from(progress: Progress | None, done: int, total: int) -> Callable[[int], N
     return report
 
 
-def judge(problem: Sample, answer: Answer, mode: Mode, settings: VerifySettings) -> Judged:
-    """Return one answer with its judgement: right or wrong, in the asked form or not, thought closed or not."""
+def judge(
+    problem: Sample, answer: Answer, mode: Mode, settings: VerifySettings, opened_by_prompt: bool = False
+) -> JudgedAnswer:
+    """Return one answer with its judgement: right or wrong, in the asked form or not, thought closed or not.
+
+    `opened_by_prompt` says that the opening tag in the answer's text is not the model's.
+    """
     verdict = verify_text(problem, answer.text, mode, settings)
     asked = [is_verified(verdict, check) for check in (THINK_FORM, ANSWER_FORM)]
     prompt = next((message.content for message in reversed(problem.messages) if message.role == "user"), "")
-    return Judged(
+    unclosed = answer.text.lstrip().startswith(THINK_OPEN) and THINK_CLOSE not in answer.text
+    # A thought that never ends may weigh whether to refuse; nothing is said yet.
+    said = "" if unclosed else answer.text.rpartition(THINK_CLOSE)[2]
+    refusal_is_right = deserves_refusal(problem, settings.refusals.right_for)
+    return JudgedAnswer(
         id=problem.id,
         kind=str(problem.meta.get("kind", problem.source)),
         mode=mode,
@@ -89,7 +95,10 @@ def judge(problem: Sample, answer: Answer, mode: Mode, settings: VerifySettings)
         tokens=answer.tokens,
         correct=bool(is_verified(verdict, TASK)),
         asked_form=all(found is not False for found in asked),
-        unclosed=answer.text.lstrip().startswith(THINK_OPEN) and THINK_CLOSE not in answer.text,
-        refusal=find_refusal(answer.text.rpartition(THINK_CLOSE)[2]).refusal,
+        obeyed=obeys(answer.text, mode, opened_by_prompt),
+        unclosed=unclosed,
+        refusal=(find_right_refusal if refusal_is_right else find_refusal)(said).refusal,
         verdict=verdict,
+        task=None if problem.task is None else str(type(problem.task).__struct_config__.tag),
+        deserves_refusal=refusal_is_right,
     )

@@ -1,5 +1,7 @@
 """pack: kept rows into the documents, packs and pairs that the training stages read; training never tokenises.
 
+The packs of the hybrid stage wait for what the model that SFT makes has to add to its documents.
+
 What is made can be made again with the same bytes: a killed stage goes on where it was, and a stage whose mixture
 alone changed keeps its documents.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +19,25 @@ import msgspec
 import numpy as np
 
 from data_filters.errors import UserError
+from data_filters.files import ASIDE_SUFFIX
 from data_filters.outputs import kept_file, read_kept, read_rejected
-from data_filters.pairs import build_pairs
+from data_filters.pairs import PairChoice, build_pairs
 from data_filters.settings import Source
-from hermes_train.packing.bins import pack as pack_lengths
-from hermes_train.packing.bins import round_up_to_multiple
 from hermes_train.packing.hybrid import (
     ThoughtsTask,
+    count_pairable,
+    draw_replay,
     draw_rows,
     find_thoughts,
+    hybrid_packs,
     hybrid_tasks,
     make_hybrid_shard,
     plan_hybrid,
-    purpose_seed,
 )
-from hermes_train.packing.mixture import Part, Stock, lowest, mix
+from hermes_train.packing.mixture import Part, Stock, mix
 from hermes_train.packing.mixture_figures import mixture_figures
-from hermes_train.packing.preferences import tokenize_pairs, write_pairs
+from hermes_train.packing.pack_index import INDEX, build_index, pack_figures
+from hermes_train.packing.preferences import write_pairs
 from hermes_train.packing.rows import (
     MakerPlan,
     ShardTask,
@@ -47,13 +52,12 @@ from hermes_train.packing.rows import (
     unfinished,
 )
 from hermes_train.packing.shards import finished_shard, write_shard
-from hermes_train.packing.store import PackIndex, TokenStore, seal_store
-from hermes_train.recipe.schema import DpoSection, HybridSection, ModelSection, PackSection
+from hermes_train.packing.store import TokenStore, seal_store
+from hermes_train.recipe.schema import ModelSection, PackSection
+from hermes_train.recipe.training_sections import DpoSection, HybridSection
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished parts of the work and the number of all."""
-
-INDEX = "index.npz"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class PackInputs:
     sft_global_batch: int
     hybrid: HybridSection
     dpo: DpoSection
+    refusals_right_for: Sequence[str]
     seed: int
     workers: int
 
@@ -105,8 +110,8 @@ def make_packs(inputs: PackInputs, folder: Path, progress: Progress | None = Non
     with started_workers(inputs.workers) as workers:
         store = _documents(inputs, plan, folder / "sft", workers, ticks)
         sft, times = _sft_packs(inputs, store)
-        hybrid = _hybrid_packs(inputs, plan, store, times, folder / "hybrid", workers, ticks)
-    dpo = _dpo_pairs(inputs, folder / "dpo")
+        hybrid = _hybrid_documents(inputs, plan, store, times, folder / "hybrid", workers, ticks)
+        dpo = _dpo_pairs(inputs, folder / "dpo", workers)
     ticks.tick()
     return {**sft, "hybrid": hybrid, "dpo": dpo}
 
@@ -149,12 +154,12 @@ def _sft_packs(inputs: PackInputs, store: TokenStore) -> tuple[dict[str, Any], n
             f"the mixture is empty: none of the {len(fitting)} documents is taken; see the shares, epochs and caps of "
             "data.sources and pack.think_share"
         )
-    index = _index(store.lengths(), chosen, inputs.pack.length, inputs.sft_global_batch, inputs.seed)
+    index = build_index(store.lengths(), chosen, inputs.pack.length, inputs.sft_global_batch, inputs.seed)
     index.save(store.folder / INDEX)
     figures = mixture_figures(
         stock, store.label_tokens(), store.counts(), times, parts, inputs.pack, later=_later(store, inputs)
     )
-    return _pack_figures(store, index) | figures, times
+    return pack_figures(store, index) | figures, times
 
 
 def _why_none_fits(store: TokenStore, length: int) -> str:
@@ -177,35 +182,7 @@ def _later(store: TokenStore, inputs: PackInputs) -> np.ndarray:
     return np.flatnonzero(store.lengths() > inputs.pack.length)
 
 
-def _index(lengths: np.ndarray, chosen: np.ndarray, length: int, global_batch: int, seed: int) -> PackIndex:
-    # In random order, so that each pack is a sample of the mixture.
-    chosen = np.random.default_rng(seed).permutation(chosen)
-    order, starts = pack_lengths(lengths[chosen], length)
-    try:
-        order, starts = round_up_to_multiple(order, starts, lengths[chosen], global_batch)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return PackIndex(chosen[order], starts, length)
-
-
-def _pack_figures(store: TokenStore, index: PackIndex) -> dict[str, Any]:
-    lengths, labels = store.lengths()[index.order], store.label_tokens()[index.order]
-    thinking = store.modes()[index.order] == 1
-    counts, edges = np.histogram(lengths, bins=min(24, max(1, len(np.unique(lengths)))))
-    return {
-        "length": index.length,
-        "packs": len(index),
-        "documents": len(index.order),
-        "tokens": int(lengths.sum()),
-        "label_tokens": int(labels.sum()),
-        "fill": float(lengths.sum() / (len(index) * index.length)),
-        "think_tokens": int(lengths[thinking].sum()),
-        "direct_tokens": int(lengths[~thinking].sum()),
-        "length_histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
-    }
-
-
-def _hybrid_packs(
+def _hybrid_documents(
     inputs: PackInputs,
     plan: StorePlan,
     sft: TokenStore,
@@ -216,60 +193,59 @@ def _hybrid_packs(
 ) -> dict[str, Any]:
     section, seed = inputs.hybrid, inputs.seed
     control = section.length_control
-    budget = control.budget if control else None
-    looking = [ThoughtsTask(inputs.maker_plan, segment, budget) for segment in plan.segments]
+    looking = [ThoughtsTask(inputs.maker_plan, segment, control) for segment in plan.segments]
     found = workers.run(find_thoughts, looking, ticks.tick)
-    thoughts = sum(len(part.rows) for part in found)
-    wanted = plan_hybrid(min(section.problems, thoughts), section.replay, control.share if control else 0.0)
-    drawn = draw_rows(found, wanted, budget, seed)
+    paired = min(section.problems, count_pairable(found, control))
+    wanted = plan_hybrid(paired, section.replay, control.share if control else 0.0)
+    drawn = draw_rows(found, wanted, control, seed)
 
-    mixture = np.flatnonzero(times)
-    replayed = mixture[lowest(sft.hashes()[mixture], wanted.replay, purpose_seed(seed, "replay"))]
+    tokenizer = inputs.maker_plan.maker().tokenizer
+    replayed = draw_replay(sft, np.flatnonzero(times), wanted.replay, control, tokenizer, seed)
     later = _later(sft, inputs)
     fingerprint = name_of(
         [
             plan.fingerprint,
             inputs.hybrid_length,
-            budget,
-            *(numbers.tolist() for numbers in (drawn.paired, drawn.cut, replayed, later)),
+            control and control.model_dump(mode="json", include={"budget", "trained"}),
+            *(numbers.tolist() for numbers in (*drawn.parts, replayed, later)),
         ]
     )
     if not begin_store(folder, fingerprint):
         declare_store(folder, fingerprint)
-    tasks = hybrid_tasks(inputs.maker_plan, plan.segments, drawn, budget, folder, inputs.hybrid_length)
+    tasks = hybrid_tasks(inputs.maker_plan, plan.segments, drawn, control, folder, inputs.hybrid_length)
     waiting = [task for task in tasks if finished_shard(folder, task.shard.number) is None]
     workers.run(make_hybrid_shard, waiting, lambda: None)
     if finished_shard(folder, len(tasks)) is None:
         write_shard(folder, len(tasks), sft.documents([*replayed.tolist(), *later.tolist()]))
     store = seal_store(folder, len(tasks) + 1)
-    index = _index(store.lengths(), np.arange(len(store)), inputs.hybrid_length, section.global_batch, seed)
-    index.save(folder / INDEX)
     ticks.tick()
-    return _pack_figures(store, index) | {
+    # The packs are made when the model has thought anew; that there are enough documents is better known now.
+    packed = hybrid_packs(store, tokenizer, section, inputs.hybrid_length, seed)
+    return pack_figures(store, packed.index) | {
         "sources": msgspec.to_builtins(store.counts()),
+        "past_budget": packed.past_budget,
         "paired_problems": len(drawn.paired),
         "length_control_documents": len(drawn.cut),
+        "length_control_prompts": len(drawn.prompts),
         "replayed_documents": len(replayed),
         "long_documents": len(later),
     }
 
 
-def _dpo_pairs(inputs: PackInputs, folder: Path) -> dict[str, Any]:
+def _dpo_pairs(inputs: PackInputs, folder: Path, workers: Workers) -> dict[str, Any]:
     section = inputs.dpo
     pairs = build_pairs(
-        read_kept(inputs.filtered),
-        read_rejected(inputs.filtered),
-        inputs.seed,
-        section.refusals,
-        section.pairs,
+        partial(read_kept, inputs.filtered),
+        partial(read_rejected, inputs.filtered),
+        PairChoice(inputs.seed, section.refusals, section.pairs, tuple(inputs.refusals_right_for)),
+        folder.with_name(f"{folder.name}.sides{ASIDE_SUFFIX}"),
     )
-    dropped: Counter[str] = Counter()
-    rows = tokenize_pairs(pairs, inputs.maker_plan.maker(), section.max_length, dropped)
-    found, written = write_pairs(rows, section.global_batch, folder)
-    if not written:
+    done = write_pairs(pairs, inputs.maker_plan, section.max_length, section.global_batch, folder, workers)
+    if not done.by_kind:
         raise UserError(
-            f"dpo has {found} pairs, fewer than its global_batch ({section.global_batch}); give more rows, a "
+            f"dpo has {done.found} pairs, fewer than its global_batch ({section.global_batch}); give more rows, a "
             "larger dpo.refusals or a smaller dpo.global_batch"
         )
-    left_over = {"left_over": found - written.total()} if found > written.total() else {}
-    return {"pairs": dict(written), "dropped": dict(dropped) | left_over}
+    left_over = done.found - done.by_kind.total()
+    more = {"left_over": left_over} if left_over else {}
+    return {"pairs": dict(done.by_kind), "dropped": dict(done.dropped) | more}

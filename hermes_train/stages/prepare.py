@@ -26,10 +26,16 @@ from hermes_train.chat.vocabulary import (
     tags_named_in,
 )
 from hermes_train.recipe.schema import ModelSection
-from hermes_train.training.bases import DTYPES, base_folder, base_texts, load_base_config, load_base_tokenizer
-from hermes_train.training.checkpoint_changes import Changes, write_checkpoint
-from hermes_train.training.checkpoint_files import open_checkpoint
-from hermes_train.training.embeddings import (
+from hermes_train.training.weights.bases import (
+    DTYPES,
+    base_folder,
+    base_texts,
+    load_base_config,
+    load_base_tokenizer,
+)
+from hermes_train.training.weights.checkpoint_changes import Changes, write_checkpoint
+from hermes_train.training.weights.checkpoint_files import open_checkpoint
+from hermes_train.training.weights.embeddings import (
     VocabularyTensors,
     find_vocabulary_tensors,
     new_rows,

@@ -26,7 +26,7 @@ from hermes_train.packing.dataset import (
 )
 from hermes_train.packing.store import PackIndex, TokenStore, write_store
 from hermes_train.recipe.schema import RandomModel
-from hermes_train.training.bases import random_llama
+from hermes_train.training.weights.bases import random_llama
 
 LENGTH = 16
 PAD = 0
@@ -142,6 +142,18 @@ def test_an_epoch_is_gone_through_from_its_first_step_when_a_run_goes_on_inside_
 
 def test_rows_without_works_come_in_the_order_of_the_epoch():
     assert list(StepSampler(9, 5, Dealing(2, 1, 2), lambda: 0)) == epoch_order(5, 0, 9)[:8].tolist()
+
+
+def test_ranks_that_share_their_packs_are_dealt_the_same_ones(data):
+    works = data.attention_works()
+    alone = list(StepSampler(len(data), 5, Dealing(2, 2, 1), lambda: 0, works))
+    shared = StepSampler(len(data), 5, Dealing(2, 2, 1), lambda: 0, works, copies=3)
+
+    dealt = np.reshape(list(shared), (-1, 3, 2))
+
+    assert len(shared) == 3 * len(alone)
+    assert (dealt == dealt[:, :1]).all()
+    assert dealt[:, 0].ravel().tolist() == alone
 
 
 def test_fewer_rows_than_a_global_batch_are_refused():

@@ -16,11 +16,12 @@ import numpy as np
 from rich.console import Console
 
 from hermes_train.packing.dataset import PackedData
-from hermes_train.recipe.schema import ModelSection, ParallelSection, RandomModel, SftSection, WandbSection
+from hermes_train.recipe.schema import ModelSection, RandomModel, WandbSection
+from hermes_train.recipe.training_sections import ParallelSection, SftSection
 from hermes_train.training.job import TrainingJob, train_on_packs
 from hermes_train.training.model import load_tokenizer
-from hermes_train.training.ranks import rank, wait_for_all
 from hermes_train.training.pack_trainer import PackTrainer
+from hermes_train.training.ranks import rank, wait_for_all
 
 
 def note_packs(data, stop_at, notes):
@@ -66,6 +67,7 @@ def main():
         data=folder / "packs",
         folder=folder / "trained",
         console=Console(file=sys.stderr),
+        facts={},
     )
     job.folder.mkdir(exist_ok=True)
     with Path(f"{notes}-{rank()}.jsonl").open("w") as file:

@@ -15,6 +15,7 @@ import pytest
 from data_filters.errors import UserError
 from data_filters.files import read_jsonl, write_jsonl
 from data_filters.samples import Message, Mode, Sample
+from hermes_train.packing.mixture import MODES
 from hermes_train.packing.store import PackIndex, TokenStore
 from hermes_train.recipe.load import load_recipe
 from hermes_train.stages.pack import PackInputs, make_packs
@@ -44,7 +45,7 @@ def inputs_for(prepared, filtered, workers=1, sources=(), **settings):
         "sft.global_batch": 2,
         "hybrid.global_batch": 2,
         "hybrid.problems": 40,
-        "hybrid.length_control": "{budget: 20, share: 0.1}",
+        "hybrid.length_control": "{budget: 40, share: 0.1, thoughts: kept}",
         "dpo.global_batch": 2,
         "data.sources": "[{name: math, path: none, share: 0.5}, {name: chat, path: none}]",
     } | {key.replace("__", "."): value for key, value in settings.items()}
@@ -60,6 +61,7 @@ def inputs_for(prepared, filtered, workers=1, sources=(), **settings):
         sft_global_batch=recipe.sft.global_batch,
         hybrid=recipe.hybrid,
         dpo=recipe.dpo,
+        refusals_right_for=recipe.data.verify.refusals.right_for,
         seed=recipe.seed,
         workers=workers,
     )
@@ -179,6 +181,26 @@ def test_the_hybrid_stage_has_both_modes_cut_thoughts_and_a_replay_of_the_mixtur
     assert set(replayed) <= trained
 
 
+def test_a_budget_that_keeps_thoughts_out_leaves_the_replay_its_share(prepared, tmp_path):
+    rows = [sample(number, thought_words=30 if number % 6 == 0 else 4) for number in range(600)]
+    inputs = inputs_for(
+        prepared,
+        write_rows(tmp_path / "filter", rows),
+        hybrid__problems=1000,
+        hybrid__replay=0.2,
+        hybrid__length_control="{budget: 60, share: 0.1, thoughts: kept}",
+    )
+
+    hybrid = make_packs(inputs, tmp_path / "pack")["hybrid"]
+
+    assert hybrid["paired_problems"] == 200
+    assert hybrid["replayed_documents"] == round(0.2 * 400 / 0.7)
+    assert hybrid["past_budget"] == 0, "what is drawn is trained"
+    store = TokenStore(tmp_path / "pack" / "hybrid")
+    thinking = store.modes() == MODES.index(Mode.THINK)
+    assert hybrid["think_tokens"] == store.lengths()[thinking].sum() > hybrid["direct_tokens"]
+
+
 def test_what_changed_is_made_anew_and_the_rest_is_kept(whole, prepared, filtered, tmp_path):
     folder = tmp_path / "pack"
     make_packs(inputs_for(prepared, filtered), folder)
@@ -270,7 +292,9 @@ def test_keeping_long_documents_for_packs_that_are_no_longer_is_refused():
 
 
 def test_a_budget_that_no_thought_reaches_is_an_error_that_names_it(prepared, filtered, tmp_path):
-    inputs = inputs_for(prepared, filtered, hybrid__length_control="{budget: 250, share: 0.1}")
+    inputs = inputs_for(
+        prepared, filtered, hybrid__length_control="{budget: 250, share: 0.1, thoughts: kept}"
+    )
 
     with pytest.raises(UserError, match="budget is 250 tokens, but none of the 1250 kept thoughts is longer"):
         make_packs(inputs, tmp_path / "pack")
@@ -346,7 +370,9 @@ from test_pack import inputs_for
 from hermes_train.stages.pack import make_packs
 if __name__ == "__main__":
     prepared, filtered, folder = map(Path, sys.argv[2:5])
-    make_packs(inputs_for(prepared, filtered, workers=2), folder)
+    # Some of the thoughts pass the budget, some do not.
+    control = "{budget: 145, share: 0.1, thoughts: kept}"
+    make_packs(inputs_for(prepared, filtered, workers=2, hybrid__length_control=control), folder)
 """
 
 
@@ -383,9 +409,12 @@ def test_kills_at_random_moments_change_no_byte_of_stores_packs_and_pairs(prepar
     assert start(prepared, filtered, tmp_path / "killed").wait() == 0
 
     expected, found = contents(tmp_path / "whole"), contents(tmp_path / "killed")
-    assert {"sft/store.json", "sft/index.npz", "sft/documents-00011.arrow", "hybrid/index.npz"} <= set(
-        expected
-    )
+    assert {
+        "sft/store.json",
+        "sft/index.npz",
+        "sft/documents-00011.arrow",
+        "hybrid/documents-00000.arrow",
+    } <= set(expected)
     assert found == expected
 
 
@@ -422,7 +451,10 @@ def test_gsm8k_is_packed_whole(shared_data, prepared, tmp_path):
     ]
     filtered = write_rows(tmp_path / "filter", rows)
     sources = "[{name: math, path: none}]"
-    inputs = inputs_for(prepared, filtered, pack__length=2048, data__sources=sources)
+    control = "{budget: 250, share: 0.1, thoughts: kept}"
+    inputs = inputs_for(
+        prepared, filtered, pack__length=2048, data__sources=sources, hybrid__length_control=control
+    )
 
     figures = make_packs(inputs, tmp_path / "pack")
 

@@ -13,7 +13,7 @@ from data_filters.errors import UserError
 from hermes_train.chat.template import CONTROL_TAGS
 from hermes_train.recipe.schema import ModelSection, RandomModel
 from hermes_train.stages.prepare import prepare, prepared_tokenizer
-from hermes_train.training.bases import random_llama
+from hermes_train.training.weights.bases import random_llama
 
 TEXT = "Let us see: 12 + 30 = 42, é🙂"
 

@@ -24,6 +24,8 @@ def out_of_date(*overrides):
         ("dpo.beta=0.3", {"dpo", "evaluate", "export"}),
         ("sft.learning_rate=1e-4", ALL - {"prepare", "filter", "pack"}),
         ("hybrid.problems=9", {"pack", "hybrid", "dpo", "evaluate", "export"}),
+        ("hybrid.length_control.trained=whole_thought", {"pack", "hybrid", "dpo", "evaluate", "export"}),
+        ("hybrid.length_control.answer_tokens=9", {"hybrid", "dpo", "evaluate", "export"}),
         ("pack.length=300", ALL - {"prepare", "filter"}),
         ("model.system.think=Think!", ALL - {"filter"}),
         ("data.sources.sums.rows=50", ALL - {"prepare"}),
@@ -35,12 +37,31 @@ def out_of_date(*overrides):
         ("pack.workers=2", set()),
         ("sft.save_every=5", set()),
         ("parallel.zero_stage=2", set()),
+        ("parallel.quantised_weights=true", ALL - {"prepare", "filter", "pack"}),
+        ("parallel.quantised_gradients=true", ALL - {"prepare", "filter", "pack"}),
         ("tracking.wandb.mode=offline", set()),
         ("seed=1", ALL - {"filter"}),
     ],
 )
 def test_a_setting_makes_out_of_date_what_it_matters_to(override, stages):
     assert out_of_date(override) == stages
+
+
+@pytest.mark.parametrize(
+    ("override", "anew"),
+    [
+        ("hybrid.learning_rate=1e-4", False),
+        ("hybrid.length_control.share=0.3", False),
+        ("hybrid.length_control.trained=whole_thought", False),
+        ("hybrid.length_control.budget=33", True),
+        ("hybrid.length_control.top_k=5", True),
+        ("sft.learning_rate=1e-4", True),
+    ],
+)
+def test_the_model_thinks_anew_only_where_that_gives_other_thoughts(override, anew):
+    before, after = (stage_inputs(load_recipe(SMOKE, given).recipe) for given in ((), (override,)))
+
+    assert (before["samples"] != after["samples"]) is anew
 
 
 def test_a_changed_input_is_named_by_its_key_in_the_recipe():
@@ -63,3 +84,20 @@ def test_a_source_file_that_changes_makes_the_filter_out_of_date(tmp_path):
     after = stage_inputs(recipe)["filter"]
 
     assert {name for name in after if after[name] != before[name]} == {f"file {rows}"}
+
+
+def test_weights_replaced_in_a_folder_given_as_base_make_prepare_out_of_date(tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors", "README.md"):
+        (base / name).write_bytes(b"as it came")
+    recipe = load_recipe(SMOKE, ["model.random=null", f"model.base={base}"]).recipe
+    before = stage_inputs(recipe)
+    (base / "model.safetensors").write_bytes(b"trained further")
+    (base / "README.md").write_bytes(b"another text")
+
+    after = stage_inputs(recipe)
+
+    changed = {name for name in after["prepare"] if after["prepare"][name] != before["prepare"][name]}
+    assert changed == {f"file {base / 'model.safetensors'}"}
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == ALL - {"filter"}

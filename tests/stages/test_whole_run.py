@@ -11,7 +11,7 @@ from data_filters.duplicates import prompt_digest
 from data_filters.files import read_jsonl
 from data_filters.samples import Mode, Sample
 from hermes_train.chat.template import CONTROL_TAGS
-from hermes_train.training.metrics import read_metrics
+from hermes_train.training.watch.metrics import read_metrics
 
 pytestmark = pytest.mark.long
 
@@ -51,6 +51,15 @@ def test_no_held_out_problem_is_in_training(finished_run):
 def test_the_number_of_packs_is_a_multiple_of_the_global_batch(finished_run):
     assert figures(finished_run, "pack")["packs"] % 2 == 0
     assert figures(finished_run, "pack")["hybrid"]["packs"] % 2 == 0
+
+
+def test_length_control_says_what_became_of_each_prompt(finished_run):
+    control = figures(finished_run, "hybrid")["length_control"]
+
+    assert (
+        control["prompts"] == 8 == sum(1 for _ in read_jsonl(finished_run / "samples" / "part-00000.jsonl"))
+    )
+    assert control["prompts"] == control["closed"] + control["used"] + sum(control["dropped"].values())
 
 
 @pytest.mark.parametrize(("stage", "steps"), [("sft", 20), ("hybrid", 6), ("dpo", 6)])
