@@ -16,12 +16,12 @@ from data_filters.files import write_atomically
 from hermes_train.report.load import load_run, load_scores
 from hermes_train.report.page import page, render
 from hermes_train.report.records import PackFigures
-from hermes_train.report.terminal import packed_table, share_lines, terminal_table
+from hermes_train.report.terminal import packed_table, preference_table, share_lines, terminal_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["mixture_lines", "score_table", "write_report"]
+__all__ = ["mixture_lines", "score_tables", "write_report"]
 
 
 def write_report(run_folder: Path) -> Path:
@@ -36,12 +36,14 @@ def write_report(run_folder: Path) -> Path:
     return path
 
 
-def score_table(run_folder: Path) -> Table | None:
-    """Return the scores by mode and stage as a rich table; None before the first evaluation.
+def score_tables(run_folder: Path) -> list[Table]:
+    """Return the scores by mode and stage, and constraint-keeping and refusals, as rich tables; none before the first
+    evaluation.
 
     Raises UserError as `write_report` does.
     """
-    return terminal_table(load_scores(run_folder))
+    scores = load_scores(run_folder)
+    return [table for table in (terminal_table(scores), preference_table(scores)) if table is not None]
 
 
 def mixture_lines(figures: dict[str, Any]) -> list[Table | str]:

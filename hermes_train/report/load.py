@@ -13,10 +13,10 @@ import msgspec
 
 from data_filters.errors import UserError
 from data_filters.figures import FilterFigures
+from hermes_train.evaluation.scores import JudgedAnswer
 from hermes_train.report.records import (
     MODELS,
     TRAINING_STAGES,
-    Answer,
     ExportFigures,
     Manifest,
     PackFigures,
@@ -56,7 +56,7 @@ class Run:
     metrics: Mapping[str, tuple[StepMetrics, ...]]
     scores: Mapping[str, Scores]
     """By model, in the order of MODELS."""
-    answers: Mapping[str, tuple[Answer, ...]]
+    answers: Mapping[str, tuple[JudgedAnswer, ...]]
     export: ExportFigures | None
 
 
@@ -83,7 +83,7 @@ def load_run(run_folder: Path) -> Run:
         training={stage: manifest.figures for stage, manifest in training.items()},
         metrics=_lines_by_name(run_folder, TRAINING_STAGES, "metrics.jsonl", StepMetrics),
         scores=load_scores(run_folder),
-        answers=_lines_by_name(run_folder / "evaluate", MODELS, "answers.jsonl", Answer),
+        answers=_lines_by_name(run_folder / "evaluate", MODELS, "answers.jsonl", JudgedAnswer),
         export=exported.figures if exported else None,
     )
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from data_filters.samples import Mode, Outcome
+from data_filters.samples import Mode
 from hermes_train.evaluation.scores import ModeScore
 
 Figures = TypeVar("Figures")
@@ -107,6 +107,16 @@ class PackFigures(msgspec.Struct, frozen=True):
     length_histogram: LengthHistogram | None = None
 
 
+class SampledThoughts(msgspec.Struct, frozen=True):
+    """What thinking anew gave to length control; `dropped` by reason."""
+
+    prompts: int
+    past_budget: int
+    """Thoughts that did not end within the budget."""
+    used: int
+    dropped: dict[str, int] = {}
+
+
 class TrainingFigures(msgspec.Struct, frozen=True):
     """The figures of a training stage's manifest; the last fields are of hybrid or dpo only."""
 
@@ -117,6 +127,7 @@ class TrainingFigures(msgspec.Struct, frozen=True):
     """None when the loss was not a number."""
     paired_problems: int | None = None
     length_control_documents: int | None = None
+    length_control: SampledThoughts | None = None
     replayed_documents: int | None = None
     pairs: dict[str, int] = {}
     """Preference pairs by kind."""
@@ -137,8 +148,12 @@ class StepMetrics(msgspec.Struct, frozen=True):
     loss: float | None = None
     lr: float | None = None
     grad_norm: float | None = None
+    loss_think: float | None = None
+    loss_direct: float | None = None
+    mfu: float | None = None
     reward_margin: float | None = None
     reward_accuracy: float | None = None
+    chosen_log_probability: float | None = None
 
 
 class Scores(msgspec.Struct, frozen=True):
@@ -147,28 +162,6 @@ class Scores(msgspec.Struct, frozen=True):
     model: str
     seconds: float
     modes: dict[Mode, ModeScore]
-
-
-class AnswerVerdict(msgspec.Struct, frozen=True):
-    """How an answer was judged, and why."""
-
-    outcome: Outcome
-    reason: str
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """One line of `evaluate/<model>/answers.jsonl`; `text` is what the model wrote, with its tags."""
-
-    id: str
-    kind: str
-    mode: Mode
-    prompt: str
-    text: str
-    tokens: int
-    verdict: AnswerVerdict
-    asked_form: bool
-    unclosed: bool
-    refusal: Literal["full", "partial", "none"]
 
 
 class ExportedFile(msgspec.Struct, frozen=True):

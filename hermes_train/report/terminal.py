@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hermes_train.report.notation import count
 from hermes_train.report.records import PackFigures, Scores
 from hermes_train.report.views.packs import mixture_shares, packed_source
-from hermes_train.report.views.scores import score_rows
+from hermes_train.report.views.scores import preference_caption, preference_rows, score_rows
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,9 +17,9 @@ _NUMBER_COLUMNS = {
     "accuracy": 8,
     "95 % interval": 9,
     "asked form": 7,
+    "mode obeyed": 7,
     "unclosed": 8,
     "mean tokens": 6,
-    "refusals": 8,
 }
 """Columns and their least width: that of the widest number, since numbers must not be broken."""
 
@@ -42,13 +42,41 @@ def terminal_table(scores: Mapping[str, Scores]) -> Table | None:
             row.accuracy,
             row.interval,
             row.asked_form,
+            row.obeyed,
             row.unclosed,
             row.mean_tokens,
-            row.refusals,
             style="bold" if row.is_last else None,
             end_section=row.is_last,
         )
     return table
+
+
+def preference_table(scores: Mapping[str, Scores]) -> Table | None:
+    """Return constraint-keeping and refusals by mode and stage; None before the first evaluation."""
+    rows = preference_rows(scores)
+    if not rows:
+        return None
+    table = _narrow_table(preference_caption(scores))
+    table.add_column("mode", no_wrap=True)
+    table.add_column("model", no_wrap=True)
+    for name in ("form kept", "refused, harmless", "refused, rightly"):
+        table.add_column(f"{name}\n(95 %)", justify="right")
+    for row in rows:
+        table.add_row(
+            row.mode.value,
+            row.model,
+            _with_interval(row.constraints_kept),
+            _with_interval(row.refused_harmless),
+            _with_interval(row.refused_rightly),
+            style="bold" if row.is_last else None,
+            end_section=row.is_last,
+        )
+    return table
+
+
+def _with_interval(told: tuple[str, str]) -> str:
+    share, interval = told
+    return f"{share} ({interval})"
 
 
 def packed_table(figures: PackFigures) -> Table:

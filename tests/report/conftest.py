@@ -152,11 +152,21 @@ def _mode_scores(correct: int, asked_form: float, unclosed: float, tokens: float
         "low": low,
         "high": high,
         "asked_form": asked_form,
+        "obeyed": asked_form,
+        "obeyed_low": wilson(round(120 * asked_form), 120)[0],
+        "obeyed_high": wilson(round(120 * asked_form), 120)[1],
         "unclosed": unclosed,
         "mean_tokens": tokens,
-        "refusals": 0.008,
+        "constraints_kept": _proportion(kinds["constraints"]["correct"] + kinds["records"]["correct"], 48),
+        "refused_harmless": _proportion(1, 120),
+        "refused_rightly": _proportion(7, 8),
         "kinds": kinds,
     }
+
+
+def _proportion(count: int, of: int) -> dict[str, Any]:
+    low, high = wilson(count, of)
+    return {"count": count, "of": of, "low": low, "high": high}
 
 
 def wilson(correct: int, problems: int) -> tuple[float, float]:
@@ -193,10 +203,18 @@ def _answers(index: int) -> Iterator[dict[str, Any]]:
                 "prompt": problem["prompt"],
                 "text": text,
                 "tokens": len(text) // 4,
-                "verdict": {"outcome": "verified" if index else "refuted", "reason": reason},
+                "correct": index > 0,
+                "verdict": {
+                    "id": f"{kind}/{number}",
+                    "outcome": "verified" if index else "refuted",
+                    "reason": reason,
+                },
                 "asked_form": index > 0,
+                "obeyed": index > 0,
                 "unclosed": reason == "think_unclosed",
                 "refusal": "none",
+                "task": {"constraints": "instructions", "records": "json_schema"}.get(kind, "math"),
+                "deserves_refusal": False,
             }
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from data_filters.samples import Mode, Outcome
+from hermes_train.evaluation.scores import JudgedAnswer
 from hermes_train.report.notation import count
-from hermes_train.report.records import Answer
 
 MOST_PROBLEMS = 6
 MOST_CHARACTERS = 3000
@@ -65,13 +65,13 @@ class AnswersView:
     problems: tuple[ProblemView, ...]
 
 
-def answers_view(answers: Mapping[str, tuple[Answer, ...]]) -> AnswersView:
+def answers_view(answers: Mapping[str, tuple[JudgedAnswer, ...]]) -> AnswersView:
     """Return the first problem of each kind, answered by the base and by the newest model there is."""
     if not answers:
         return AnswersView((), ())
     models = tuple(dict.fromkeys((next(iter(answers)), list(answers)[-1])))
     by_place = {(model, one.id, one.mode): one for model in models for one in answers[model]}
-    first_of_kind: dict[str, Answer] = {}
+    first_of_kind: dict[str, JudgedAnswer] = {}
     for one in answers[models[-1]]:
         first_of_kind.setdefault(one.kind, one)
     modes = [mode for mode in Mode if any(place[2] is mode for place in by_place)]
@@ -109,7 +109,7 @@ def shortened(text: str) -> str:
     return f"{text[:MOST_CHARACTERS]} \u2026 [{count(len(text) - MOST_CHARACTERS)} more characters]"
 
 
-def _answer(model: str, mode: Mode, answer: Answer | None) -> AnswerView:
+def _answer(model: str, mode: Mode, answer: JudgedAnswer | None) -> AnswerView:
     if answer is None:
         return AnswerView(model, mode, None, None, "", "", "")
     return AnswerView(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from data_filters.samples import Mode
-from hermes_train.evaluation.scores import KindScore, ModeScore
+from hermes_train.evaluation.scores import KindScore, ModeScore, Proportion
 from hermes_train.report.charts import Interval, whiskers
 from hermes_train.report.notation import NOTHING, count, decimal, part_of, percent, percent_range
 from hermes_train.report.records import MODELS, Scores
@@ -27,10 +27,23 @@ class ScoreRow:
     accuracy: str
     interval: str
     asked_form: str
+    obeyed: str
+    obeyed_interval: str
     unclosed: str
     mean_tokens: str
-    refusals: str
     problems: str
+
+
+@dataclass(frozen=True)
+class PreferenceRow:
+    """What preference training is after, for one model in one mode: (share, its interval) as text."""
+
+    model: str
+    mode: Mode
+    is_last: bool
+    constraints_kept: tuple[str, str]
+    refused_harmless: tuple[str, str]
+    refused_rightly: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,8 @@ class ScoresView:
 
     findings: tuple[str, ...]
     rows: tuple[ScoreRow, ...]
+    preference_caption: str
+    preference_rows: tuple[PreferenceRow, ...]
     charts: tuple[tuple[Mode, Markup], ...]
     heat_columns: tuple[tuple[Mode, tuple[str, ...]], ...]
     heat_rows: tuple[HeatRow, ...]
@@ -69,6 +84,8 @@ def scores_view(scores: Mapping[str, Scores]) -> ScoresView:
     return ScoresView(
         findings=tuple(_finding(mode, _in_mode(scores, mode)) for mode, _ in columns),
         rows=score_rows(scores),
+        preference_caption=preference_caption(scores),
+        preference_rows=preference_rows(scores),
         charts=tuple((mode, _chart(mode, _in_mode(scores, mode))) for mode, _ in columns),
         heat_columns=columns,
         heat_rows=_heat_rows(scores, columns),
@@ -84,6 +101,41 @@ def score_rows(scores: Mapping[str, Scores]) -> tuple[ScoreRow, ...]:
     return tuple(rows)
 
 
+def preference_rows(scores: Mapping[str, Scores]) -> tuple[PreferenceRow, ...]:
+    """Return one row per mode and model, in the order of `score_rows`."""
+    rows: list[PreferenceRow] = []
+    for mode in Mode:
+        found = _in_mode(scores, mode)
+        rows.extend(
+            PreferenceRow(
+                model=model,
+                mode=mode,
+                is_last=model == list(found)[-1],
+                constraints_kept=_told(score.constraints_kept),
+                refused_harmless=_told(score.refused_harmless),
+                refused_rightly=_told(score.refused_rightly),
+            )
+            for model, score in found.items()
+        )
+    return tuple(rows)
+
+
+def preference_caption(scores: Mapping[str, Scores]) -> str:
+    """Return the title of these rows, with the number of problems behind each column; empty without a score."""
+    modes = [mode for score in scores.values() for mode in score.modes.values()]
+    if not modes:
+        return ""
+    last = modes[-1]
+    return (
+        f"Form and refusals: {count(last.constraints_kept.of)} problems that ask for a form (constraints, a schema), "
+        f"{count(last.refused_harmless.of)} harmless prompts, {count(last.refused_rightly.of)} that deserve a refusal"
+    )
+
+
+def _told(found: Proportion) -> tuple[str, str]:
+    return percent(found.share), percent_range(found.low, found.high) if found.of else NOTHING
+
+
 def _in_mode(scores: Mapping[str, Scores], mode: Mode) -> dict[str, ModeScore]:
     return {model: score.modes[mode] for model, score in scores.items() if mode in score.modes}
 
@@ -96,9 +148,10 @@ def _row(model: str, mode: Mode, score: ModeScore, is_last: bool) -> ScoreRow:
         accuracy=percent(score.accuracy),
         interval=percent_range(score.low, score.high),
         asked_form=percent(score.asked_form),
+        obeyed=percent(score.obeyed),
+        obeyed_interval=percent_range(score.obeyed_low, score.obeyed_high),
         unclosed=percent(score.unclosed),
         mean_tokens=decimal(score.mean_tokens),
-        refusals=percent(score.refusals),
         problems=count(score.problems),
     )
 

@@ -40,9 +40,20 @@ MEASURES = (
     Measure("Gradient norm", lambda step: step.grad_norm),
     Measure("Tokens per second", _tokens_per_second, write=compact),
 )
+MODE_LOSSES = (
+    Measure("Loss when thinking", lambda step: step.loss_think),
+    Measure("Loss of direct answers", lambda step: step.loss_direct),
+)
+"""The loss over the tokens of each mode; a step may have tokens of one alone."""
+
+UTILISATION = Measure(
+    "Share of the GPUs' peak (MFU)", lambda step: step.mfu, write=lambda share: percent(share, 1)
+)
+
 REWARDS = (
     Measure("Reward margin", lambda step: step.reward_margin),
     Measure("Chosen over rejected", lambda step: step.reward_accuracy, write=lambda share: percent(share, 0)),
+    Measure("Log-probability of chosen answers", lambda step: step.chosen_log_probability),
 )
 """What preference training alone measures."""
 
@@ -88,8 +99,9 @@ def _stage(
 
 
 def _measures(steps: Sequence[StepMetrics]) -> tuple[Measure, ...]:
-    rewarded = tuple(measure for measure in REWARDS if any(measure.pick(step) is not None for step in steps))
-    return MEASURES + rewarded
+    optional = (*MODE_LOSSES, UTILISATION, *REWARDS)
+    known = tuple(measure for measure in optional if any(measure.pick(step) is not None for step in steps))
+    return MEASURES + known
 
 
 def _panel(stage: str, measure: Measure, steps: Sequence[StepMetrics]) -> Panel:
@@ -109,9 +121,12 @@ def _facts(figures: TrainingFigures) -> tuple[Fact, ...]:
         Fact("Tokens", count(figures.tokens)),
         Fact("Final loss", decimal(figures.final_loss, 4)),
     ]
+    sampled = figures.length_control
     parts = (
         ("Paired problems", figures.paired_problems),
         ("Length-control documents", figures.length_control_documents),
+        ("Thoughts sampled", sampled.prompts if sampled else None),
+        ("Thoughts past the budget", sampled.past_budget if sampled else None),
         ("Replayed documents", figures.replayed_documents),
         *((f"Pairs: {kind}", number) for kind, number in figures.pairs.items()),
         *((f"Dropped: {reason}", number) for reason, number in figures.dropped.items()),
