@@ -1,6 +1,6 @@
 """The command line. Nothing heavy is imported before it is needed: `--help` and `check` answer at once.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong use.
+Exit codes: 0 done, 1 the run failed, 2 wrong use, 75 stopped by a signal (what was trained is saved), 130 by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import typer
 from data_filters.errors import UserError
 from hermes_train import __version__
 from hermes_train.runs import RunFailedError
+from hermes_train.training.watch.signals import EXIT_STOPPED, StopSignal
 
 if TYPE_CHECKING:
     from hermes_train.pipeline import Pipeline
@@ -63,10 +64,13 @@ def run(
 
     if until not in STAGES:
         raise UserError(f"--until {until}: there is no such stage; the stages are {', '.join(STAGES)}")
+    from hermes_train.training.watch.signals import stop_signals
+
     pipeline = _pipeline(recipe, runs, override)
-    with pipeline.run_folder.locked():
-        pipeline.open()
-    pipeline.run(until)
+    with stop_signals():
+        with pipeline.run_folder.locked():
+            pipeline.open()
+        pipeline.run(until)
 
 
 def _stage_command(stage: str, help_text: str) -> None:
@@ -95,11 +99,12 @@ def _make_one(stage: str, recipe: Path, runs: Path, override: list[str] | None) 
     from contextlib import nullcontext
 
     from hermes_train.runs import StageState
+    from hermes_train.training.watch.signals import stop_signals
 
     pipeline = _pipeline(recipe, runs, override)
     # Under a launcher the first rank speaks and writes for all.
     is_main = os.environ.get("RANK", "0") == "0"
-    with pipeline.run_folder.locked() if is_main else nullcontext():
+    with stop_signals(), pipeline.run_folder.locked() if is_main else nullcontext():
         if is_main:
             pipeline.open()
         standing = pipeline.standing(stage)
@@ -156,6 +161,51 @@ def check(recipe: RecipeArgument, override: OverrideOption = None) -> None:
     from hermes_train.recipe.load import load_recipe
 
     Console().print(explain_in_colour(load_recipe(recipe, override or [])), soft_wrap=True, end="")
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Nodes; by default as the recipe says.", show_default=False)
+    ] = None,
+    gpus_per_node: Annotated[
+        int | None,
+        typer.Option(min=1, help="GPUs of a node; by default as the recipe says.", show_default=False),
+    ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="a100, h100, h200 or b200; by default as the recipe says.", show_default=False),
+    ] = None,
+    mfu: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1.0,
+            help="Share of the GPU's peak; by default 0.3, 0.4 and 0.5.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
+    runs: RunsOption = Path("runs"),
+    override: OverrideOption = None,
+) -> None:
+    """Tell whether a recipe fits on its machines, what to change, how long it takes and what disk it needs."""
+    import json
+
+    from hermes_train.plan.plan import PlanRequest, make_plan
+
+    made = make_plan(PlanRequest(recipe, override or [], runs, nodes, gpus_per_node, gpu, mfu))
+    if as_json:
+        typer.echo(json.dumps(made.as_json(), indent=1))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    from hermes_train.plan.tables import plan_tables
+
+    for part in plan_tables(made):
+        Console().print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 
 @app.command()
@@ -294,6 +344,10 @@ def main() -> None:
             f"error: {error}; nothing that was finished is lost: mend this and run the same again", err=True
         )
         sys.exit(1)
+    except StopSignal as error:
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(f"{error}; the same command goes on from here", err=True)
+        sys.exit(EXIT_STOPPED)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)

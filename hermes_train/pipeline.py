@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from data_filters.errors import UserError
 from data_filters.files import write_atomically
 from hermes_train.recipe.explain import explain
 from hermes_train.recipe.load import LoadedRecipe
-from hermes_train.report import mixture_lines, score_table, write_report
-from hermes_train.runs import STAGES, RunFailedError, RunFolder, StageFolder, StageState, Standing
+from hermes_train.report import mixture_lines, score_tables, write_report
+from hermes_train.runs import STAGES, RunFolder, StageFolder, StageState, Standing
 from hermes_train.stages.filter import PROBLEMS_FILE
 from hermes_train.stages.sections import Inputs, stage_inputs
+from hermes_train.work_bar import WorkBar
+
+if TYPE_CHECKING:
+    from hermes_train.stages.hybrid import HybridInputs
 
 MADE_BY = {"base": "prepare", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
 """The models of a run by their names in the scores, and the stage that makes each."""
@@ -56,10 +58,6 @@ _VERSIONS_SHOWN = (
 )
 
 
-class StageFailedError(RunFailedError):
-    """A stage that ran in processes of its own and did not end well."""
-
-
 class Pipeline:
     """One recipe in one run folder."""
 
@@ -78,7 +76,7 @@ class Pipeline:
             "description": recipe.description,
             "base": recipe.model.base or "random weights",
             "seed": recipe.seed,
-            "versions": {name: version(name) for name in _VERSIONS_SHOWN},
+            "versions": _versions(),
         }
         self.run_folder.open(recipe.name, self.loaded.path, facts)
         with write_atomically(self.run_folder.path / "recipe.yaml") as file:
@@ -114,14 +112,37 @@ class Pipeline:
         started = time.perf_counter()
         if ranks.is_main():
             folder.begin(inputs, keep=stage in _KNOW_WHAT_IS_DONE)
-        figures = self._maker(stage)(folder)
-        if ranks.is_main():
-            folder.finish(inputs, figures, time.perf_counter() - started)
+        elif stage in TRAINING:
+            # What an earlier run left must be gone before this rank looks for something to go on with.
+            ranks.wait_until(lambda: folder.standing(inputs).state is StageState.INTERRUPTED)
+        with self._kept_whole(folder) if stage in TRAINING else nullcontext():
+            figures = self._maker(stage)(folder)
+            if ranks.is_main():
+                folder.finish(inputs, figures, time.perf_counter() - started)
+                if stage in TRAINING:
+                    from hermes_train.training.resume.checkpoints import remove_all
+
+                    # Not before: until the manifest is there, a process goes on from them.
+                    remove_all(folder.path)
+
+    @contextmanager
+    def _kept_whole(self, folder: StageFolder) -> Iterator[None]:
+        """Let a signal wait until what was trained is saved, and write in the stage's log how it went."""
+        from hermes_train.training import ranks
+        from hermes_train.training.watch.signals import deferred
+        from hermes_train.training.watch.stage_log import EndReason, Entry, StageLog
+
+        log = StageLog(folder.path)
+        with deferred(), log.last_word(ranks.rank()):
+            if ranks.is_main():
+                log.open(Entry.START, f"{folder.stage} on {ranks.world_size()} ranks")
+            yield
+            if ranks.is_main():
+                log.close(EndReason.FINISHED, f"{folder.stage} is done")
 
     def report(self) -> None:
         """Write the report and show the scores."""
-        table = score_table(self.run_folder.path)
-        if table is not None:
+        for table in score_tables(self.run_folder.path):
             self.console.print(table)
         self.console.print(f"report: {write_report(self.run_folder.path)}", highlight=False, soft_wrap=True)
 
@@ -141,21 +162,17 @@ class Pipeline:
             with self.run_folder.locked():
                 self.make(stage)
             return
+        from hermes_train.training.torchrun import run_on_ranks
+
         overrides = [part for override in self.loaded.overrides for part in ("-o", override)]
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={gpus}"]
         command = [
-            "-m",
             "hermes_train",
             stage,
             str(self.loaded.path),
             "--runs",
             str(self.run_folder.path.parent),
         ]
-        ended = subprocess.run([*launcher, *command, *overrides], check=False)
-        if ended.returncode:
-            raise StageFailedError(
-                f"{stage} ended with code {ended.returncode} under torchrun; see the output above"
-            )
+        run_on_ranks(gpus, [*command, *overrides], self.run_folder.stage(stage).path)
 
     def _maker(self, stage: str) -> Callable[[StageFolder], dict[str, Any]]:
         return {
@@ -196,6 +213,7 @@ class Pipeline:
             sft_global_batch=recipe.sft.global_batch,
             hybrid=recipe.hybrid,
             dpo=recipe.dpo,
+            refusals_right_for=recipe.data.verify.refusals.right_for,
             seed=recipe.seed,
             workers=recipe.pack.workers or min(recipe.data.engine.workers, len(os.sched_getaffinity(0))),
         )
@@ -213,8 +231,52 @@ class Pipeline:
     def _hybrid(self, folder: StageFolder) -> dict[str, Any]:
         from hermes_train.training.job import train_on_packs
 
-        figures = train_on_packs(self._job(folder, self._folder("sft")), self.recipe.hybrid)
-        return self._packed("hybrid") | figures
+        packed = self._hybrid_packs(folder)
+        job = self._job(folder, self._folder("sft"), folder.path / "packs")
+        return packed | train_on_packs(job, self.recipe.hybrid)
+
+    def _hybrid_packs(self, folder: StageFolder) -> dict[str, Any]:
+        """Put the packs of the hybrid stage together; returns their figures, which are complete on rank 0."""
+        from hermes_train.packing.pack_index import INDEX
+        from hermes_train.packing.rows import MakerPlan
+        from hermes_train.stages.hybrid import HybridInputs, length_control_lines, make_hybrid_packs
+        from hermes_train.training import ranks
+
+        recipe, figures = self.recipe, self._packed("hybrid")
+        inputs = HybridInputs(
+            documents=self._folder("pack") / "hybrid",
+            sft_model=self._folder("sft") / "model",
+            plan=MakerPlan(self._folder("prepare") / "model", recipe.model, recipe.pack, recipe.seed),
+            section=recipe.hybrid,
+            length=recipe.hybrid.length or recipe.pack.length,
+        )
+        samples = self._sampled_thoughts(inputs) if figures["length_control_prompts"] else None
+        packs = folder.path / "packs"
+        if ranks.is_main():
+            figures |= make_hybrid_packs(inputs, figures["paired_problems"], samples, packs)
+            for line in length_control_lines(recipe.hybrid, figures):
+                self.console.print(line, highlight=False)
+        ranks.wait_until((packs / INDEX).exists)
+        return figures
+
+    def _sampled_thoughts(self, inputs: HybridInputs) -> Path:
+        """Return the folder of the sampled thoughts; they stay when only the training changes."""
+        from hermes_train.stages.hybrid import sample_thoughts
+        from hermes_train.training import ranks
+
+        folder = self.run_folder.stage("samples")
+        wanted = self.inputs[folder.stage]
+        if folder.standing(wanted).state is not StageState.DONE:
+            started = time.perf_counter()
+            if ranks.is_main():
+                folder.begin(wanted)
+            begun = (StageState.INTERRUPTED, StageState.DONE)
+            ranks.wait_until(lambda: folder.standing(wanted).state in begun)
+            with self._progress("hybrid (sampled thoughts)") as update:
+                sample_thoughts(inputs, folder.path, update)
+            if ranks.is_main():
+                folder.finish(wanted, {}, time.perf_counter() - started)
+        return folder.path
 
     def _dpo(self, folder: StageFolder) -> dict[str, Any]:
         from hermes_train.training.job import train_on_pairs
@@ -228,7 +290,7 @@ class Pipeline:
         figures: dict[str, Any] = manifest["figures"].get(stage, {})
         return figures
 
-    def _job(self, folder: StageFolder, origin: Path) -> Any:
+    def _job(self, folder: StageFolder, origin: Path, data: Path | None = None) -> Any:
         from hermes_train.training.job import TrainingJob
 
         return TrainingJob(
@@ -239,10 +301,17 @@ class Pipeline:
             parallel=self.recipe.parallel,
             wandb=self.recipe.tracking.wandb,
             origin=origin / "model",
-            data=self._folder("pack") / folder.stage,
+            data=data or self._folder("pack") / folder.stage,
             folder=folder.path,
             console=self.console,
+            facts={"versions": _versions(), "packs": self._packed_figures(folder.stage)},
         )
+
+    def _packed_figures(self, stage: str) -> dict[str, Any]:
+        """Return the numbers among the figures of the data that a training stage reads."""
+        manifest = self.run_folder.stage("pack").manifest() or {"figures": {}}
+        figures = manifest["figures"] if stage == "sft" else self._packed(stage)
+        return {name: value for name, value in figures.items() if isinstance(value, int | float)}
 
     def _evaluate_all(self, folder: StageFolder) -> dict[str, Any]:
         return {model: self._evaluate(model) for model in MADE_BY}
@@ -277,9 +346,20 @@ class Pipeline:
                     update,
                 )
             folder.finish(inputs, figures, time.perf_counter() - started)
+            if MADE_BY[model] in TRAINING:
+                self._track_answers(MADE_BY[model], folder.path)
         manifest = folder.manifest() or {}
         scores: dict[str, Any] = manifest["figures"]["modes"]
         return scores
+
+    def _track_answers(self, stage: str, evaluated: Path) -> None:
+        """Lay the answers of the model that a training stage made beside the stage's curves."""
+        from hermes_train.training.watch.tracking import StageTracker
+
+        tracker = StageTracker(self.recipe.tracking.wandb, self.recipe.name, stage, self._folder(stage))
+        tracker.start({})
+        tracker.log_answers(evaluated)
+        tracker.end()
 
     def _export(self, folder: StageFolder) -> dict[str, Any]:
         from hermes_train.stages.export import CardFacts, export_model
@@ -299,26 +379,12 @@ class Pipeline:
             recipe.export, recipe.evaluate, self._folder("dpo") / "model", problems, facts, folder.path
         )
 
-    def _progress(self, description: str) -> _ProgressBar:
-        return _ProgressBar(self.console, description)
+    def _progress(self, description: str) -> WorkBar:
+        return WorkBar(self.console, description)
 
 
-class _ProgressBar:
-    """A bar for work that reports (done, total); shown on a terminal only."""
-
-    def __init__(self, console: Console, description: str) -> None:
-        self._progress = Progress(console=console, disable=not console.is_terminal, transient=True)
-        self._task = self._progress.add_task(description, total=None)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        self._progress.start()
-        return self._update
-
-    def _update(self, done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total)
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _VERSIONS_SHOWN}
 
 
 def _gpu_count() -> int:

@@ -15,7 +15,7 @@ from hermes_train.chat.history import cut_thought, mode_of
 from hermes_train.chat.labels import IGNORED, Document
 from hermes_train.chat.problems import DocumentError, Problem
 from hermes_train.packing.documents import Tally, document_maker
-from hermes_train.training.bases import package_file
+from hermes_train.training.weights.bases import package_file
 
 from .families.catalogue import OURS, PAD, PUBLIC, THINK_TAGS
 from .families.conversations import samples

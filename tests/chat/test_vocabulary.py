@@ -16,7 +16,7 @@ from hermes_train.chat.vocabulary import (
     tags_named_in,
 )
 from hermes_train.recipe.schema import RandomModel
-from hermes_train.training.bases import random_llama
+from hermes_train.training.weights.bases import random_llama
 
 LLAMA = FORMATS["llama3"]
 CHATML = FORMATS["chatml"]
