@@ -23,6 +23,7 @@ from data_filters.duplicates import CHECK_NAME
 from data_filters.samples import Check, Message, Outcome, Sample
 from data_filters.settings import NearDuplicatesSettings
 from data_filters.shards import RowLookup, Shards
+from data_filters.splitmix import splitmix64
 from data_filters.words import Run, runs, words
 
 REASON = "duplicate_near"
@@ -167,16 +168,8 @@ def _band_keys(columns: np.ndarray, band: int) -> np.ndarray:
     """One number for each row's band; rows of other bands must not meet by having the same numbers."""
     keys = np.full(len(columns), band + 1, dtype=np.uint64)
     for column in columns.T:
-        keys = _mixed(keys ^ column.astype(np.uint64))
+        keys = splitmix64(keys ^ column.astype(np.uint64))
     return keys
-
-
-def _mixed(keys: np.ndarray) -> np.ndarray:
-    """Spread every bit over all bits (the finish of SplitMix64)."""
-    keys = (keys + np.uint64(0x9E3779B97F4A7C15)) & np.uint64(0xFFFFFFFFFFFFFFFF)
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
 
 
 def _pairs_of(bucket: np.ndarray) -> Iterator[np.ndarray]:

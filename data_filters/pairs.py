@@ -27,6 +27,7 @@ from data_filters.formats import intended_mode
 from data_filters.pair_sides import PLACE_TYPE, sides_of_pairs
 from data_filters.samples import Message, Mode, Outcome, Pair, PairKind, Sample, Verdict
 from data_filters.settings import RefusalSettings
+from data_filters.splitmix import splitmix64
 from data_filters.verifiers.refusals import (
     REFUSAL_OF_HARMLESS_PROMPT,
     Refusal,
@@ -250,20 +251,20 @@ def _contrasts(notes: np.ndarray, kind: PairKind, winning: tuple[_Role, ...], lo
     first = np.searchsorted(winners["group"], losers["group"], "left")
     count = np.searchsorted(winners["group"], losers["group"], "right") - first
     first, count, losers = first[count > 0], count[count > 0], losers[count > 0]
-    drawn = first + (_mixed(losers["name"], 1) % count.astype(np.uint64)).astype(np.int64)
-    return _planned(kind, winners[drawn], losers, _mixed(losers["name"], 2))
+    drawn = first + (splitmix64(losers["name"], 1) % count.astype(np.uint64)).astype(np.int64)
+    return _planned(kind, winners[drawn], losers, splitmix64(losers["name"], 2))
 
 
 def _made_up(notes: np.ndarray, share: float) -> np.ndarray:
     """Answers without a real refusal beside them, against a made-up one."""
     answers = notes[np.isin(notes["role"], (_Role.ANSWER, _Role.UNCHECKED))]
     refused = notes["group"][notes["role"] == _Role.REFUSED]
-    drawn = _mixed(answers["name"], 3) / 2.0**64 < share
+    drawn = splitmix64(answers["name"], 3) / 2.0**64 < share
     answers = answers[drawn & ~np.isin(answers["group"], refused)]
     losers = np.zeros(len(answers), _NOTE)
     losers["number"] = _NOBODY
     losers["answer"] = ~answers["answer"]
-    return _planned("refusal", answers, losers, _mixed(answers["name"], 4))
+    return _planned("refusal", answers, losers, splitmix64(answers["name"], 4))
 
 
 def _planned(kind: PairKind, winners: np.ndarray, losers: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -306,11 +307,3 @@ def _made_up_refusal(winner: Sample, seed: int) -> Message:
 def _hash(data: bytes) -> int:
     """A number from 0 to 2**64 - 1."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-
-
-def _mixed(hashes: np.ndarray, purpose: int) -> np.ndarray:
-    """Other numbers from 0 to 2**64 - 1 for each purpose (the finaliser of SplitMix64, Steele et al. 2014)."""
-    mixed = hashes + np.uint64(purpose * 0x9E3779B97F4A7C15 % 2**64)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

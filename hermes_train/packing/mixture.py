@@ -13,6 +13,7 @@ import numpy as np
 
 from data_filters.errors import UserError
 from data_filters.samples import Mode
+from data_filters.splitmix import splitmix64
 
 MODES = (Mode.DIRECT, Mode.THINK)
 """The modes by their codes."""
@@ -69,14 +70,7 @@ class Stock:
 
 def ranks(hashes: np.ndarray, seed: int) -> np.ndarray:
     """Return a uint64 for each hash, in random order for each seed: SplitMix64 of the hash and the seed."""
-    return _mixed(hashes ^ _mixed(np.asarray([seed], np.uint64)))
-
-
-def _mixed(numbers: np.ndarray) -> np.ndarray:
-    mixed = np.asarray(numbers, np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return splitmix64(hashes ^ splitmix64(np.asarray([seed], np.uint64)))
 
 
 def lowest(hashes: np.ndarray, count: int, seed: int) -> np.ndarray:
