@@ -83,12 +83,7 @@ def sample_thoughts(inputs: HybridInputs, folder: Path, progress: Progress | Non
     files = [_part(folder, number) for number in range(len(batches))]
     own = range(ranks.rank(), len(batches), ranks.world_size())
     _sample_parts(inputs, {files[number]: batches[number] for number in own}, files, progress)
-
-    def all_there() -> bool:
-        _obey_signals()
-        return all(file.exists() for file in files)
-
-    ranks.wait_until(all_there)
+    ranks.wait_until(lambda: all(file.exists() for file in files))
 
 
 def _sample_parts(
@@ -107,17 +102,12 @@ def _sample_parts(
         write_jsonl(file, sampler.sample(parts[file]))
         if progress is not None:
             progress(sum(file.exists() for file in all_files), len(all_files))
-        _obey_signals()
+        # The stage lets signals wait for training to save; here each part is saved.
+        signals.obey_requested()
     # Training needs the memory of the GPU.
     del model, sampler
     gc.collect()
     torch.cuda.empty_cache()
-
-
-def _obey_signals() -> None:
-    """Stop where a signal asks for it. The stage lets signals wait for training to save; here each part is saved."""
-    if (signal := signals.requested()) is not None:
-        raise signals.StopSignal(f"stopped by {signal.name}")
 
 
 def _control(inputs: HybridInputs) -> LengthControl:
