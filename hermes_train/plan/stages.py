@@ -12,13 +12,13 @@ from hermes_train.plan.gpus import GIB, Machines
 from hermes_train.plan.memory import Memory, RankWork
 from hermes_train.plan.sharding import Sharding
 from hermes_train.plan.states import Trained
-from hermes_train.recipe.schema import Recipe
+from hermes_train.recipe.schema import SEPARATES_BY_POSITIONS, Recipe
 from hermes_train.recipe.training_sections import TrainingSection
 from hermes_train.training.compute.architecture import Architecture
 from hermes_train.training.zero import deepspeed_config, lossy_sums, ranks_of_a_pack
 
-PATHS_OF_SHARED_PACKS = ("auto", "varlen", "flash_attention_2", "flash_attention_3", "flash_attention_4")
-"""Attention paths that ranks can share packs on; a test holds this against `training.sequence_parallel`."""
+PATHS_OF_SHARED_PACKS = ("auto", *SEPARATES_BY_POSITIONS)
+"""What a recipe whose ranks share packs may ask for."""
 
 
 class Fit(StrEnum):

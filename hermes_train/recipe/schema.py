@@ -85,6 +85,10 @@ Attention = Literal[
     "flash_attention_4",
 ]
 
+SEPARATES_BY_POSITIONS = ("varlen", "flash_attention_2", "flash_attention_3", "flash_attention_4")
+"""Attention paths that keep documents apart by positions alone, without a mask. Ulysses drops masks, so that ranks can
+share packs on these only."""
+
 
 class ModelSection(Section):
     """The base model and the form of its conversations."""

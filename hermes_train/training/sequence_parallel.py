@@ -19,10 +19,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from data_filters.errors import UserError
 from hermes_train.chat.labels import IGNORED
+from hermes_train.recipe.schema import SEPARATES_BY_POSITIONS
 from hermes_train.training.pack_collator import PackCollator
-
-_SEPARATES_BY_POSITIONS = ("varlen", "flash_attention_2", "flash_attention_3", "flash_attention_4")
-"""Attention paths that keep documents apart by positions alone; Ulysses drops the masks that the others need."""
 
 
 def parallelism(shares: int, ranks: int, attention: str) -> ParallelismConfig | None:
@@ -33,10 +31,10 @@ def parallelism(shares: int, ranks: int, attention: str) -> ParallelismConfig | 
     """
     if shares == 1:
         return None
-    if attention not in _SEPARATES_BY_POSITIONS:
+    if attention not in SEPARATES_BY_POSITIONS:
         raise UserError(
             f"under parallel.sequence_parallel documents of a pack would see each other on the attention path "
-            f"{attention}; set model.attention to auto or one of {', '.join(_SEPARATES_BY_POSITIONS)}"
+            f"{attention}; set model.attention to auto or one of {', '.join(SEPARATES_BY_POSITIONS)}"
         )
     handler = DeepSpeedSequenceParallelConfig(sp_seq_length_is_variable=True)
     # Its check of names does not know varlen.
