@@ -36,8 +36,6 @@ from rich.table import Table
 
 TRAINERS = ("ours", "TRL", "transformers")
 WARM_UP = 2
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12}
-"""Dense bfloat16 operations a second, by a part of the device's name."""
 PATHS = ("sdpa", "varlen", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
@@ -201,6 +199,9 @@ def random_model(case: Case, attention: str) -> Any:
 
 def measure(name: str, trainer: str, steps: int) -> Measured:
     """Train for some steps and return the figures."""
+    from hermes_train.training.compute.architecture import Architecture
+    from hermes_train.training.compute.flops import peak_flops, step_flops
+
     case = CASES[name]
     with tempfile.TemporaryDirectory() as scratch:
         data = write_packs(Path(scratch) / "packs", case, steps)
@@ -209,10 +210,12 @@ def measure(name: str, trainer: str, steps: int) -> Measured:
         training.add_callback(clock)
         training.train()
     seconds = sum(clock.seconds[WARM_UP:]) / len(clock.seconds[WARM_UP:])
+    architecture = Architecture.of_config(training.model.config)
+    trained = "lora" if case.lora else "full"
     operations = np.mean(
-        [step_operations(training.model, data, step, case) for step in range(WARM_UP, steps)]
+        [step_flops(architecture, data.step_lengths(0, 1, step), trained) for step in range(WARM_UP, steps)]
     )
-    peak = next((value for part, value in PEAKS.items() if part in device_name()), None)
+    peak = peak_flops(device_name())
     return Measured(
         name,
         trainer,
@@ -236,20 +239,6 @@ def peak_memory() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def step_operations(model: torch.nn.Module, data: Any, step: int, case: Case) -> float:
-    """Return the floating point operations of a step, computing activations again left out."""
-    tokens = case.length
-    per_weight = 4 if case.lora else 6
-    embedding = case.shape["vocab_size"] * case.shape["hidden_size"]
-    adapted = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    # A look-up of embeddings multiplies nothing; a tied table is the head, too.
-    weights -= 0 if case.shape.get("tie_word_embeddings") else embedding
-    matrix = per_weight * weights * tokens + (2 * adapted * tokens if case.lora else 0)
-    squares = float((data.step_lengths(0, 1, step).astype(np.int64) ** 2).sum())
-    return matrix + 6 * case.shape["num_hidden_layers"] * case.shape["hidden_size"] * squares
 
 
 def make_trainer(trainer: str, case: Case, data: Any, folder: Path, steps: int) -> tuple[Any, str]:
