@@ -1,80 +1,18 @@
 """The pack stage gives the same bytes whatever happens to it, holds no rows, and says what became of each."""
 
 import dataclasses
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pack_rows import contents, inputs_for, sample, write_rows
 
 from data_filters.errors import UserError
-from data_filters.files import read_jsonl, write_jsonl
+from data_filters.files import read_jsonl
 from data_filters.samples import Message, Mode, Sample
 from hermes_train.packing.mixture import MODES
 from hermes_train.packing.store import PackIndex, TokenStore
-from hermes_train.recipe.load import load_recipe
-from hermes_train.stages.pack import PackInputs, make_packs
-
-ROOT = Path(__file__).parents[2]
-KILLS = 4
-
-
-def sample(number, thought_words=4):
-    prompt = [Message("user", f"What is {number} + 2?")]
-    if number % 2:
-        return Sample(f"chat/{number}", "chat", [*prompt, Message("assistant", f"It is {number + 2}.")])
-    thought = "so " * (thought_words + number % 7) + f"{number} + 2 = {number + 2}"
-    return Sample(f"math/{number}", "math", [*prompt, Message("assistant", str(number + 2), thought)])
-
-
-def write_rows(folder, samples):
-    """What the filter leaves behind."""
-    write_jsonl(folder / "kept.jsonl", samples)
-    write_jsonl(folder / "rejected.jsonl", [])
-    return folder
-
-
-def inputs_for(prepared, filtered, workers=1, sources=(), **settings):
-    overrides = {
-        "pack.length": 256,
-        "sft.global_batch": 2,
-        "hybrid.global_batch": 2,
-        "hybrid.problems": 40,
-        "hybrid.length_control": "{budget: 40, share: 0.1, thoughts: kept}",
-        "dpo.global_batch": 2,
-        "data.sources": "[{name: math, path: none, share: 0.5}, {name: chat, path: none}]",
-    } | {key.replace("__", "."): value for key, value in settings.items()}
-    recipe = load_recipe(
-        ROOT / "recipes" / "smoke.yaml", [f"{key}={value}" for key, value in overrides.items()]
-    ).recipe
-    return PackInputs(
-        prepared=prepared,
-        filtered=filtered,
-        model=recipe.model,
-        sources=recipe.data.sources,
-        pack=recipe.pack,
-        sft_global_batch=recipe.sft.global_batch,
-        hybrid=recipe.hybrid,
-        dpo=recipe.dpo,
-        refusals_right_for=recipe.data.verify.refusals.right_for,
-        seed=recipe.seed,
-        workers=workers,
-    )
-
-
-@pytest.fixture(scope="session")
-def prepared(packed_runs):
-    return packed_runs / "smoke" / "prepare"
-
-
-@pytest.fixture
-def filtered(tmp_path):
-    return write_rows(tmp_path / "filter", map(sample, range(2500)))
+from hermes_train.stages.pack import make_packs
 
 
 @pytest.fixture(scope="session")
@@ -83,14 +21,6 @@ def whole(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     inputs = inputs_for(prepared, write_rows(folder / "filter", map(sample, range(2500))))
     return inputs, folder / "pack", make_packs(inputs, folder / "pack")
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def shard_times(folder):
@@ -339,99 +269,6 @@ def test_preference_pairs_are_a_multiple_of_the_global_batch(whole):
     assert len(rows) == sum(figures["dpo"]["pairs"].values()) > 0
     assert len(rows) % 2 == 0
     assert rows[0]["chosen_ids"] != rows[0]["rejected_ids"]
-
-
-def test_a_disk_without_room_ends_in_one_clear_line_and_leaves_no_half_written_shard(packed_runs, tmp_path):
-    import shutil
-
-    shutil.copytree(packed_runs / "smoke", tmp_path / "smoke")
-    shutil.rmtree(tmp_path / "smoke" / "pack")
-    # The largest file may have 32 KiB: writing a shard fails as it does on a full disk.
-    limited = 'ulimit -f 32; exec "$@"'
-    command = [sys.executable, "-m", "hermes_train", "pack", "recipes/smoke.yaml", "--runs", str(tmp_path)]
-
-    done = subprocess.run(["bash", "-c", limited, "bash", *command], capture_output=True, text=True, cwd=ROOT)
-
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert "File too large; nothing that was finished is lost" in done.stderr.splitlines()[-1]
-    assert list((tmp_path / "smoke" / "pack" / "sft").glob("*.arrow")) == []
-
-    again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert again.returncode == 0, again.stderr
-    assert contents(tmp_path / "smoke" / "pack" / "hybrid").keys()
-
-
-PROGRAM = """
-import json, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_pack import inputs_for
-from hermes_train.stages.pack import make_packs
-if __name__ == "__main__":
-    prepared, filtered, folder = map(Path, sys.argv[2:5])
-    # Some of the thoughts pass the budget, some do not.
-    control = "{budget: 145, share: 0.1, thoughts: kept}"
-    make_packs(inputs_for(prepared, filtered, workers=2, hybrid__length_control=control), folder)
-"""
-
-
-def start(prepared, filtered, folder):
-    program = folder.parent / "program.py"
-    program.write_text(PROGRAM)
-    command = [
-        sys.executable,
-        str(program),
-        str(Path(__file__).parent),
-        *map(str, (prepared, filtered, folder)),
-    ]
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
-
-
-@pytest.mark.long
-def test_kills_at_random_moments_change_no_byte_of_stores_packs_and_pairs(prepared, tmp_path):
-    rows = (sample(number, thought_words=40) for number in range(12_000))
-    filtered = write_rows(tmp_path / "filter", rows)
-    started = time.monotonic()
-    assert start(prepared, filtered, tmp_path / "whole").wait() == 0
-    seconds = time.monotonic() - started
-    draw = random.Random(0)
-    killed = 0
-    while killed < KILLS:
-        process = start(prepared, filtered, tmp_path / "killed")
-        try:
-            process.wait(draw.uniform(0.4, 1) * seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed += 1
-
-    assert start(prepared, filtered, tmp_path / "killed").wait() == 0
-
-    expected, found = contents(tmp_path / "whole"), contents(tmp_path / "killed")
-    assert {
-        "sft/store.json",
-        "sft/index.npz",
-        "sft/documents-00011.arrow",
-        "hybrid/documents-00000.arrow",
-    } <= set(expected)
-    assert found == expected
-
-
-@pytest.mark.long
-def test_processes_of_the_stage_end_when_it_is_killed(prepared, filtered, tmp_path, await_end):
-    import psutil
-
-    process = start(prepared, filtered, tmp_path / "pack")
-    while not list((tmp_path / "pack" / "sft").glob(".documents-*")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
-    process.kill()
-    process.wait()
-
-    assert children
-    await_end(children)
 
 
 @pytest.mark.real_data
