@@ -134,6 +134,10 @@ def sorting(count: int, seed: int) -> Iterator[Problem]:
 _SUBJECTS = (
     *("dog", "cat", "horse", "river", "garden", "train", "moon", "bridge", "market", "forest"),
     *("baker", "teacher", "sailor", "window", "candle", "kitchen", "harbour", "mountain", "village", "clock"),
+    *("farmer", "painter", "doctor", "singer", "tailor", "neighbour", "castle", "tower", "church", "museum"),
+    *("library", "school", "station", "tunnel", "boat", "wagon", "bicycle", "lantern", "mirror", "violin"),
+    *("piano", "letter", "statue", "fountain", "meadow", "valley", "desert", "lake", "beach", "hill"),
+    *("tree", "rose", "bird", "fox", "sheep", "rabbit", "lighthouse", "windmill", "cottage", "path"),
 )
 _QUALITIES = ("old", "quiet", "small", "bright", "grey", "famous", "lonely", "gentle")
 _ACTIONS = (
