@@ -178,7 +178,7 @@ def measure_rows(count: int) -> dict[str, float]:
     """Kept rows into shards as one worker of the pack stage does it, on one thread."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     from data_filters.files import write_jsonl
-    from hermes_train.packing.rows import MakerPlan, ShardTask, make_shard, open_plan
+    from hermes_train.packing.rows import MakerPlan, ShardTask, make_shard, open_plan, store_fingerprint
     from hermes_train.packing.store import seal_store
     from hermes_train.recipe.load import load_recipe
 
@@ -191,7 +191,7 @@ def measure_rows(count: int) -> dict[str, float]:
         maker.maker()
         with watched() as memory:
             started = time.perf_counter()
-            plan = open_plan(kept, maker, CAPACITY, folder / "sft")
+            plan = open_plan(kept, store_fingerprint(kept, maker, CAPACITY), folder / "sft")
             for number, segment in enumerate(plan.segments):
                 make_shard(ShardTask(maker, segment, folder / "sft", number, CAPACITY))
             store = seal_store(folder / "sft", len(plan.segments))

@@ -28,7 +28,7 @@ from data_filters.prompt_groups import waits_for_majority
 from data_filters.row_fields import RowError
 from data_filters.samples import Outcome, Sample, Verdict
 from data_filters.sandbox.pool import layers_in_use
-from data_filters.segments import WorkPlan, read_segment
+from data_filters.segments import Segment, WorkPlan, read_segment
 from data_filters.settings import ContaminationSettings, DuplicatesSettings, Source, VerifySettings
 from data_filters.shards import written_shard
 from data_filters.verify import is_kept, verify
@@ -52,12 +52,12 @@ class RowReader(PipelineStep):
     ) -> Iterator[Document]:
         """Yield one document for each row that the plan gives to the task `rank`."""
         yield from data or ()
-        plan = read_plan(Path(self.plan_file))
+        task = read_task(Path(self.plan_file), rank)
         read = 0
-        for segment in plan.tasks[rank]:
+        for segment in task.segments:
             for number, row in read_segment(segment):
                 read += 1
-                yield _document(_judged(number, plan.sources[segment.source], row))
+                yield _document(_judged(number, task.sources[segment.source], row))
         self.stat_update("read", value=read)
 
 
@@ -177,7 +177,7 @@ class ShardWriter(PipelineStep):
         self, data: Iterable[Document] | None = None, rank: int = 0, world_size: int = 1
     ) -> Iterator[Document]:
         """Write and yield every document."""
-        first = read_plan(Path(self.plan_file)).starts[rank]
+        first = read_task(Path(self.plan_file), rank).first
         with written_shard(Path(self.shards), rank, first, self.synthetic) as shard:
             for document in data or ():
                 judged: JudgedRow = document.metadata[_JUDGED]
@@ -209,6 +209,29 @@ def as_row_document(_reader: Any, data: dict[str, Any], path: str, number: int |
 def read_plan(file: Path) -> WorkPlan:
     """The plan that `plan_work` made for the run."""
     return msgspec.json.decode(file.read_bytes(), type=WorkPlan, dec_hook=_decoded)
+
+
+class TaskPlan(msgspec.Struct, frozen=True):
+    """What one task reads; `first` is the place of its first row among all rows."""
+
+    sources: list[Source]
+    segments: list[Segment]
+    first: int
+
+
+class _UnreadPlan(msgspec.Struct, frozen=True):
+    """A WorkPlan whose tasks are still text: that of a plan of ten thousand takes longer to read than to skip."""
+
+    sources: list[Source]
+    tasks: list[msgspec.Raw]
+    starts: list[int]
+
+
+def read_task(file: Path, task: int) -> TaskPlan:
+    """The part of one task in the plan that `plan_work` made for the run."""
+    plan = msgspec.json.decode(file.read_bytes(), type=_UnreadPlan, dec_hook=_decoded)
+    segments = msgspec.json.decode(plan.tasks[task], type=list[Segment])
+    return TaskPlan(plan.sources, segments, plan.starts[task])
 
 
 def _decoded(kind: type, value: Any) -> Any:

@@ -7,11 +7,8 @@ whole.
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,9 @@ from typing import Any
 import msgspec
 
 from data_filters.contamination import HeldOut, held_out_problems
+from data_filters.executors.engine_log import engine_log
+from data_filters.executors.progress import Progress, reported_progress
+from data_filters.executors.slurm_queue import end_other_arrays
 from data_filters.figures import FilterFigures
 from data_filters.files import ASIDE_SUFFIX, is_left_aside, remove_folder_whole, write_atomically
 from data_filters.outputs import OUTPUT_FILES
@@ -27,9 +27,6 @@ from data_filters.samples import Sample
 from data_filters.segments import WorkPlan, plan_work
 from data_filters.settings import DataSettings
 
-Progress = Callable[[int, int], None]
-"""Called with the number of finished shards and the number of all shards."""
-
 SHARDS_FOLDER = "shards"
 LOGS_FOLDER = "logs"
 
@@ -37,7 +34,6 @@ _PLAN_FILE = "plan.json"
 _CROSS_ROWS_FOLDER = "cross-rows"
 _LAYOUT_VERSION = 2
 """Raise it when a shard's files get another form, so that a rerun after an update starts afresh."""
-_PROGRESS_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,9 @@ def run_filter(
     for source in settings.sources:
         next(read_rows(source))
     problems = held_out_problems(held_out, settings.contamination.against)
-    shards, logs = _prepare_folders(out, _fingerprint(settings, problems))
+    fingerprint = _fingerprint(settings, problems)
+    end_other_arrays(out / LOGS_FOLDER, fingerprint if settings.engine.executor == "slurm" else None)
+    shards, logs = _prepare_folders(out, fingerprint)
     work = _Work(settings, problems, shards, logs, _plan(settings, shards))
     _forget_lost_shards(work)
     _run_blocks(work, progress)
@@ -105,7 +103,7 @@ def _run_blocks(work: _Work, progress: Progress | None) -> None:
         ContaminationFilter(work.problems, settings.contamination),
         ShardWriter(plan, str(work.shards.resolve()), settings.duplicates, synthetic),
     ]
-    with _report_progress(progress, work.logs / "completions", work.tasks), _quiet(work.logs / "engine.log"):
+    with reported_progress(progress, work.logs, work.tasks), engine_log(work.logs):
         try:
             _run_tasks(blocks, work)
         finally:
@@ -128,10 +126,13 @@ def _run_tasks(blocks: list[Any], work: _Work) -> None:
                 skip_completed=True,
             ).run()
         case "slurm":
-            from data_filters.executors.slurm import WaitingSlurmExecutor
+            from data_filters.executors.slurm import ArrayExecutor, ArrayWork
+            from data_filters.executors.statistics import merge_statistics
 
-            assert engine.slurm is not None, "the settings ask for the section"
-            WaitingSlurmExecutor(blocks, work.tasks, work.workers, work.logs, engine.slurm).submit_and_wait()
+            array = ArrayWork("filter", blocks, work.tasks, work.workers, work.logs, work.shards)
+            executor = ArrayExecutor(array, engine.slurm)
+            executor.run_missing()
+            merge_statistics(executor)
         case "ray":
             from data_filters.executors.ray import run_on_ray
 
@@ -206,45 +207,3 @@ def _fingerprint(settings: DataSettings, problems: tuple[HeldOut, ...]) -> str:
         [(problem.id, problem.prompt) for problem in problems],
     ]
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=8).hexdigest()
-
-
-@contextmanager
-def _quiet(log: Path) -> Iterator[None]:
-    """Send what datatrove says about itself to a file."""
-    with redirect_stderr(io.StringIO()):
-        from datatrove.utils.logging import logger
-    logger.remove()
-    logger.add(log, level="DEBUG")
-    try:
-        yield
-    finally:
-        # Each task of a run in this process has put datatrove's own handler back.
-        logger.remove()
-
-
-@contextmanager
-def _report_progress(progress: Progress | None, completions: Path, tasks: int) -> Iterator[None]:
-    """Watch the marks of finished shards and pass their number on, at the latest when the work is done."""
-    if progress is None:
-        yield
-        return
-    done = threading.Event()
-
-    def watch(report: Progress) -> None:
-        while not done.wait(_PROGRESS_SECONDS):
-            report(_finished(completions), tasks)
-
-    watcher = threading.Thread(target=watch, args=(progress,), daemon=True)
-    watcher.start()
-    try:
-        yield
-        done.set()
-        watcher.join()
-        progress(_finished(completions), tasks)
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _finished(completions: Path) -> int:
-    return sum(1 for _ in completions.iterdir()) if completions.is_dir() else 0

@@ -233,15 +233,19 @@ class ContaminationSettings(Settings):
 class SlurmSettings(Settings):
     """The jobs of `executor: slurm`: one array of as many jobs as there are workers."""
 
-    partition: str
-    time: str = "24:00:00"
-    """Time limit of a job, in Slurm's form."""
+    partition: str | None = None
+    """None for HERMES_CPU_PARTITION or HERMES_PARTITION of the site's settings, or else Slurm's default."""
+    account: str | None = None
+    """None for HERMES_ACCOUNT of the site's settings, or else Slurm's default."""
+    qos: str | None = None
+    """None for HERMES_QOS of the site's settings, or else Slurm's default."""
+    time: str | None = None
+    """Time limit of a job, as Slurm writes it; None for HERMES_CPU_TIME of the site, or else the partition's."""
     cpus: int = Field(default=1, ge=1)
     """Cores of a worker."""
     memory_gigabytes_per_worker: int = Field(default=4, ge=1)
-    qos: str | None = None
     sbatch: dict[str, str | int] = {}
-    """Further options of sbatch by their long names, such as {account: research}."""
+    """Further options of sbatch by their long names, such as {reservation: data}."""
 
 
 class RaySettings(Settings):
@@ -255,7 +259,7 @@ class RaySettings(Settings):
 
 
 class EngineSettings(Settings):
-    """Where and how wide the filter runs."""
+    """Where and how wide filter and pack run."""
 
     executor: Literal["local", "slurm", "ray"] = "local"
     workers: int = Field(default=1, ge=1)
@@ -265,18 +269,8 @@ class EngineSettings(Settings):
     in each."""
     output: Literal["jsonl", "parquet"] = "jsonl"
     """Form of the kept and the rejected rows."""
-    slurm: SlurmSettings | None = None
-    """Needed by `executor: slurm`."""
+    slurm: SlurmSettings = SlurmSettings()
     ray: RaySettings = RaySettings()
-
-    @model_validator(mode="after")
-    def _slurm_is_described(self) -> Self:
-        if self.executor == "slurm" and self.slurm is None:
-            raise ValueError(
-                "executor: slurm needs a section slurm with at least a partition, "
-                "such as slurm: {partition: cpu}"
-            )
-        return self
 
 
 class DataSettings(Settings):

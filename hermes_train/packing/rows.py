@@ -113,19 +113,27 @@ def name_of(parts: Any) -> str:
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
 
-def open_plan(kept: Path, plan: MakerPlan, length: int, folder: Path) -> StorePlan:
-    """Return how the file of kept rows is cut; what `folder` holds of other rows or settings is removed.
+def store_fingerprint(kept: Path, plan: MakerPlan, length: int) -> str:
+    """Return a name for all that the shards of a store depend on.
 
     `kept` is absolute: a run may go on from another working directory.
     """
     status = kept.stat()
-    fingerprint = name_of([plan.fingerprint(), length, str(kept), status.st_size, status.st_mtime_ns])
-    file = folder / _PLAN_FILE
+    return name_of([plan.fingerprint(), length, str(kept), status.st_size, status.st_mtime_ns])
+
+
+def open_plan(kept: Path, fingerprint: str, folder: Path) -> StorePlan:
+    """Return how the file of kept rows is cut; what `folder` holds of another fingerprint is removed."""
     if begin_store(folder, fingerprint):
-        return msgspec.json.decode(file.read_bytes(), type=StorePlan)
+        return read_plan(folder)
     found = StorePlan(fingerprint, plan_file(kept, _ROWS_PER_SHARD, _MOST_SHARDS))
-    _write_plan(file, found)
+    _write_plan(folder / _PLAN_FILE, found)
     return found
+
+
+def read_plan(folder: Path) -> StorePlan:
+    """Return the plan of the store in `folder`, which was begun."""
+    return msgspec.json.decode((folder / _PLAN_FILE).read_bytes(), type=StorePlan)
 
 
 def begin_store(folder: Path, fingerprint: str) -> bool:

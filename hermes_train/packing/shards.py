@@ -14,8 +14,12 @@ the flattened (n, 2) array of the token ranges that carry loss.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import mmap
+import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +32,9 @@ from data_filters.files import write_atomically
 from data_filters.samples import Mode
 from hermes_train.chat.labels import Document
 from hermes_train.packing.mixture import MODES
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 _SMALL = [
     ("hash", pa.uint64()),
@@ -173,9 +180,31 @@ def damaged(folder: Path, number: int) -> UserError:
     )
 
 
-def map_batches(path: Path) -> list[pa.RecordBatch]:
-    """Map a file of batches; its pages are read when they are touched."""
+@dataclass(frozen=True)
+class MappedFile:
+    """A file of batches in memory; its pages are read when they are touched."""
+
+    batches: list[pa.RecordBatch]
+    address: int
+    """Where the first byte of the file is."""
+
+
+def map_file(path: Path, pages_alone: bool = False) -> MappedFile:
+    """Map a file of batches; `pages_alone` as TokenStore has it."""
     # The mapping lives as long as its batches; the file itself can be closed, and a store may have a thousand.
     with pa.memory_map(str(path)) as file:
-        reader = pa.ipc.open_file(file)
-        return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        first, size = file.read_buffer(1), file.size()
+    # Batches read from the file itself would make Arrow ask the system for all of their pages at once: every node would
+    # read the whole store.
+    whole = pa.foreign_buffer(first.address, size, base=first)
+    if pages_alone and _LIBC.madvise(first.address, size, mmap.MADV_RANDOM):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+    reader = pa.ipc.open_file(pa.BufferReader(whole))
+    batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    return MappedFile(batches, first.address)
+
+
+def map_batches(path: Path) -> list[pa.RecordBatch]:
+    """Return the batches of a file, mapped."""
+    return map_file(path).batches

@@ -1,4 +1,4 @@
-"""The filter as an array of jobs on two nodes gives what it gives on one machine."""
+"""The filter as an array of jobs gives what it gives on one machine, whatever stops the process that waits for it."""
 
 import json
 import re
@@ -28,12 +28,8 @@ SECONDS = re.compile(rb'"seconds":[0-9.e-]+')
 
 
 def settings(rows: Path, partition: str | None, **slurm: object) -> DataSettings:
-    chosen = (
-        SlurmSettings(partition=partition, time="10", memory_gigabytes_per_worker=1, **slurm)
-        if partition
-        else None
-    )
-    engine = EngineSettings(executor="slurm" if chosen else "local", workers=2, tasks=6, slurm=chosen)
+    chosen = SlurmSettings(partition=partition, time="10", memory_gigabytes_per_worker=1, **slurm)
+    engine = EngineSettings(executor="slurm" if partition else "local", workers=2, tasks=6, slurm=chosen)
     sources = [
         Source(name="made", synthetic="sums", mode="think", rows=300, faults=0.3),
         Source(name="file", path=str(rows), task="math"),
@@ -92,7 +88,7 @@ def test_shards_that_fail_are_told_with_their_log_and_only_they_run_again(
             source.rename(hidden)
 
     with pytest.raises(
-        RunFailedError, match=r"4 of 6 shards failed in Slurm job \d+, the first is 2"
+        RunFailedError, match=r"4 of 6 shards failed in Slurm job \d+, the first is 2 \(FileNotFoundError: "
     ) as told:
         run_filter(data, [], out, hide)
     log = Path(re.search(r"\S+task_00002\.log", str(told.value))[0])
@@ -109,12 +105,7 @@ def test_shards_that_fail_are_told_with_their_log_and_only_they_run_again(
 def test_a_waiting_run_that_is_killed_waits_for_the_same_jobs_again(slurm_cluster: Any, source: Path) -> None:
     out = source.parent / "out"
     data = settings(source, slurm_cluster.partition)
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, data.model_dump_json(), str(out)])
-    while not list(out.glob("logs/*/slurm_job.txt")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    kill_waiting_run(data, out)
     before = int(slurm_cluster.command("squeue", "--noheader", "--format=%A").split()[0])
 
     run_filter(data, [], out)
@@ -122,20 +113,69 @@ def test_a_waiting_run_that_is_killed_waits_for_the_same_jobs_again(slurm_cluste
     after = slurm_cluster.command("sbatch", "--wrap=true", "--output=/dev/null").split()[-1]
     assert int(after) <= before + 2, "another job was submitted"
     assert (out / "kept.jsonl").is_file()
+    assert not list(out.glob("logs/*/array.txt"))
 
 
-def test_inside_a_job_the_slurm_executor_is_refused(
+def test_the_jobs_of_a_killed_run_with_other_settings_are_cancelled(slurm_cluster: Any, source: Path) -> None:
+    out = source.parent / "out"
+    kill_waiting_run(settings(source, slurm_cluster.partition, sbatch={"begin": "now+1hour"}), out)
+    others = settings(source, None)
+    others = others.model_copy(update={"sources": others.sources[:1]})
+
+    figures = run_filter(others, [], out)
+
+    assert figures.read == 300
+    assert slurm_cluster.command("squeue", "--noheader") == ""
+
+
+def kill_waiting_run(data: DataSettings, out: Path) -> None:
+    """Start the filter in a process of its own and kill it when its jobs are in the queue."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, data.model_dump_json(), str(out)])
+    while not in_queue("hermes-filter"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+
+
+def in_queue(name: str) -> list[str]:
+    """Numbers of the jobs and arrays in the queue whose name starts so."""
+    told = subprocess.run(
+        ["squeue", "--noheader", "--format=%F %j"], capture_output=True, text=True, check=True
+    ).stdout
+    found = (line.split() for line in told.splitlines())
+    return sorted({number for number, job in found if job.startswith(name)})
+
+
+def test_sbatch_that_refuses_is_told_with_its_reason(
     slurm_cluster: Any, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    out = source.parent / "out"
+    with pytest.raises(
+        RunFailedError, match=r"sbatch refused the jobs of filter: .*invalid partition specified"
+    ):
+        run_filter(settings(source, "elsewhere"), [], out)
+
+    # A site whose compute nodes may not submit.
+    slurm_cluster.command(
+        *("scontrol", "create", "PartitionName=closed", "AllocNodes=login", "Nodes=n1", "State=UP")
+    )
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with pytest.raises(
+        RunFailedError, match=r"[Dd]enied.*may not submit jobs, set data.engine.executor: local"
+    ):
+        run_filter(settings(source, "closed"), [], out)
+    slurm_cluster.command("scontrol", "delete", "PartitionName=closed")
+
+    assert in_queue("hermes-filter") == []
+
+
+def test_a_job_without_sbatch_is_told_to_filter_itself(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
 
-    with pytest.raises(UserError, match="this is a Slurm job already"):
-        run_filter(settings(source, slurm_cluster.partition), [], source.parent / "out")
-
-
-def test_a_partition_that_is_not_there_is_told(slurm_cluster: Any, source: Path) -> None:
-    with pytest.raises(RunFailedError, match="sbatch refused the filter's jobs"):
-        run_filter(settings(source, "elsewhere"), [], source.parent / "out")
+    with pytest.raises(UserError, match=r"this job has no sbatch .* set data.engine.executor: local"):
+        run_filter(settings(source, "test"), [], source.parent / "out")
 
 
 def test_programs_are_run_inside_a_job_as_they_are_here(slurm_cluster: Any, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def inputs_for(prepared, filtered, workers=1, sources=(), **settings):
         refusals_right_for=recipe.data.verify.refusals.right_for,
         seed=recipe.seed,
         workers=workers,
+        engine=recipe.data.engine,
     )
 
 
