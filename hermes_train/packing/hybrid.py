@@ -26,6 +26,7 @@ from data_filters.samples import Mode, Sample
 from data_filters.segments import Segment
 from hermes_train.chat.history import cut_thought, untrained, without_thought
 from hermes_train.packing.documents import DocumentMaker, Tally
+from hermes_train.packing.held_out import HeldOut
 from hermes_train.packing.mixture import lowest, ranks
 from hermes_train.packing.pack_index import build_index
 from hermes_train.packing.rows import MakerPlan, ShardTask, row_counts
@@ -76,14 +77,19 @@ class ThoughtsTask:
 
 
 def find_thoughts(task: ThoughtsTask) -> Thoughts:
-    """Return the rows of a segment that have a thought."""
+    """Return the rows of a segment that have a thought, those aside that are held out."""
     rows: list[int] = []
     hashes: list[int] = []
     past_budget: list[bool] = []
     asked: list[bool] = []
     budget = task.control.budget if task.control else None
     sources = task.control.sources if task.control else None
-    thinking = (item for item in read_kept_segment(task.segment) if item[1].mode is Mode.THINK)
+    held_out = HeldOut(task.plan.pack.held_out, task.plan.seed)
+    thinking = (
+        (number, sample)
+        for number, sample in read_kept_segment(task.segment)
+        if sample.mode is Mode.THINK and not held_out.has(sample.id)
+    )
     while batch := list(islice(thinking, _BATCH)):
         rows += [number for number, _ in batch]
         hashes += [identity_hash(sample.id) for _, sample in batch]

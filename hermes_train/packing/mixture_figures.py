@@ -22,10 +22,12 @@ def mixture_figures(
     parts: Sequence[Part],
     pack: PackSection,
     later: np.ndarray,
+    held_out: np.ndarray,
 ) -> dict[str, Any]:
     """Return `sources`, a row for each source and mode, and `shares`, a row for each source and mode with a share.
 
-    `times` is how often each document is seen; `later` are the numbers of documents kept for another stage.
+    `times` is how often each document is seen; `later` are the numbers of documents kept for another stage,
+    `held_out` of those that none trains.
     """
     number = len(stock.names) * len(MODES)
 
@@ -35,6 +37,7 @@ def mixture_figures(
 
     sums = {
         "later": by_cell(np.ones(len(later)), later),
+        "held_out": by_cell(np.ones(len(held_out)), held_out),
         "taken": by_cell((times > 0).astype(np.int64)),
         "seen": by_cell(times),
         "seen_tokens": by_cell(times * stock.tokens),

@@ -36,6 +36,16 @@ def sampling_bytes(recipe: Recipe, architecture: Architecture) -> int:
     )
 
 
+def evaluation_gpus(recipe: Recipe, architecture: Architecture, machines: Machines) -> int:
+    """Return how many GPUs of a node evaluation should have: those that hold the weights, and keys and values of a
+    batch of answers as long as they may be; all where that is not enough."""
+    answers = recipe.evaluate.max_new_tokens
+    tokens = recipe.evaluate.batch_size * max(answers.think, answers.direct)
+    keys_and_values = 2 * architecture.layers * architecture.key_value_size
+    needed = weight_bytes(recipe, architecture) + _BYTES[recipe.model.dtype] * tokens * keys_and_values
+    return min(machines.gpus_per_node, -(-needed // (machines.gpu.memory - CONTEXT)))
+
+
 def evaluation_note(recipe: Recipe, architecture: Architecture, machines: Machines) -> str | None:
     """Return what is to be said where the GPUs of one node cannot hold the weights, or None."""
     needed, there = weight_bytes(recipe, architecture), machines.gpus_per_node * machines.gpu.memory

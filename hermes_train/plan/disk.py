@@ -53,7 +53,7 @@ def checkpoint_bytes(work: RankWork) -> int:
 def plan_disk(recipe: Recipe, architecture: Architecture, stages: Sequence[StagePlan], tokens: int) -> Disk:
     """Return what a run needs at most; `tokens` are those of the data, over all stages."""
     sizes = {stage.shape.stage: checkpoint_bytes(stage.work) for stage in stages if stage.work}
-    kept = {stage.shape.stage: stage.shape.section.keep_checkpoints for stage in stages}
+    kept = {stage.shape.stage: stage.shape.section.checkpoints_kept for stage in stages}
     stored = 2 if recipe.model.dtype == "bfloat16" else FLOAT32
     return Disk(
         checkpoint=sizes,

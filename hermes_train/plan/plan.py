@@ -26,6 +26,9 @@ from hermes_train.recipe.load import load_recipe
 from hermes_train.recipe.schema import ClusterSection, Recipe
 from hermes_train.runs import RunFolder
 
+PLANNED_WITHOUT_GPUS = "h100"
+"""What a plan takes where the recipe is for CPUs: how the run would go on GPUs."""
+
 
 @dataclass(frozen=True)
 class PlanRequest:
@@ -153,7 +156,7 @@ def _machines(request: PlanRequest, cluster: ClusterSection) -> Machines:
     return Machines(
         nodes=request.nodes or cluster.nodes,
         gpus_per_node=request.gpus_per_node or cluster.gpus_per_node,
-        gpu=find_gpu(request.gpu or cluster.gpu),
+        gpu=find_gpu(request.gpu or (cluster.gpu if cluster.gpu != "none" else PLANNED_WITHOUT_GPUS)),
     )
 
 

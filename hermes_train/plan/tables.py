@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hermes_train.plan.fit import Overrides
 from hermes_train.plan.gpus import GIB
 from hermes_train.plan.plan import Plan, Remedy
 
@@ -121,14 +122,18 @@ def _advice(plan: Plan) -> Iterator[str]:
         yield f"fewest nodes of {kind} that hold this recipe: {plan.fewest.nodes}{because}"
     if plan.remedies:
         yield "what makes it fit:"
-        yield from (f"  {_remedy(plan, remedy)}" for remedy in plan.remedies)
+        yield from (f"  {_remedy(remedy)}" for remedy in plan.remedies)
     yield from (f"note: {note}" for note in plan.notes)
 
 
-def _remedy(plan: Plan, remedy: Remedy) -> str:
-    overrides = " ".join(f"-o {override}" for override in remedy.overrides)
+def options(overrides: Overrides) -> str:
+    """Return settings as options of the command line."""
+    return " ".join(f"-o {override}" for override in overrides)
+
+
+def _remedy(remedy: Remedy) -> str:
     here = "as asked; " if remedy.fits_here else ""
-    return f"{overrides}: {here}fewest nodes {remedy.fewest_nodes}"
+    return f"{options(remedy.overrides)}: {here}fewest nodes {remedy.fewest_nodes}"
 
 
 def _table(title: str, first: str) -> Table:

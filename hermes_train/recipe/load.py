@@ -31,6 +31,11 @@ class LoadedRecipe:
     """Every file that was read, bases first, the recipe itself last."""
     overrides: tuple[str, ...]
 
+    @property
+    def override_options(self) -> list[str]:
+        """The overrides as they stand on a command line: -o sft.steps=5 -o ..."""
+        return [part for override in self.overrides for part in ("-o", override)]
+
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Return the recipe at `path` merged over what it extends, with the `a.b=c` overrides applied in order.

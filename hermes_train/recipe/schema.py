@@ -137,8 +137,12 @@ class PackSection(Section):
     """Share of the mixture in think mode; the side that has too much is thinned. None keeps what the sources give."""
     share_of: Literal["tokens", "documents"] = "tokens"
     """What shares are of: `think_share`, and `share` of the sources."""
+    held_out: Annotated[float, Field(ge=0, le=0.2)] = 0.0
+    """Share of the kept rows that no stage trains, drawn by the seed and the row's id: SFT and hybrid tell the loss on
+    their documents."""
     workers: PositiveInt | None = None
-    """Processes that make documents; None takes data.engine.workers, at most as many as this machine has cores."""
+    """Processes that make documents; None takes data.engine.workers, at most as many as this machine has cores. With
+    `data.engine.executor: slurm` the jobs of the array; None takes data.engine.workers."""
 
 
 class TokenBudgets(Section):
@@ -187,7 +191,8 @@ class ClusterSection(Section):
 
     nodes: PositiveInt = 1
     gpus_per_node: PositiveInt = 8
-    gpu: Literal["h100", "h200", "b200", "a100"] = "h100"
+    gpu: Literal["h100", "h200", "b200", "a100", "none"] = "h100"
+    """none: ranks train on CPUs, `gpus_per_node` of them on each node, and no GPU is asked for."""
 
 
 class Recipe(Section):
@@ -243,5 +248,19 @@ class Recipe(Section):
                 raise ValueError(
                     f"{name} ({tokens}) must be a multiple of parallel.sequence_parallel "
                     f"({self.parallel.sequence_parallel}): each rank takes an equal part of a pack"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _held_out_is_there(self) -> Recipe:
+        if self.pack.held_out:
+            return self
+        for stage, section in (("sft", self.sft), ("hybrid", self.hybrid)):
+            asked = f"{stage}.evaluate_every ({section.evaluate_every})" if section.evaluate_every else ""
+            asked = f"{stage}.keep_best (true)" if section.keep_best else asked
+            if asked:
+                raise ValueError(
+                    f"{asked} goes by the loss on held-out documents, and pack.held_out (0) holds none out; give it "
+                    f"the share of rows to hold out, such as 0.01, or leave {asked.split()[0]} out"
                 )
         return self

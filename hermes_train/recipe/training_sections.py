@@ -71,6 +71,11 @@ class TrainingSection(Section):
     """At least two: the older one stays until the newer is known to be whole."""
     spikes: SpikeSection = SpikeSection()
 
+    @property
+    def checkpoints_kept(self) -> int:
+        """Checkpoints that stay while the stage trains."""
+        return self.keep_checkpoints
+
     @model_validator(mode="after")
     def _steps_fit(self) -> TrainingSection:
         if self.warmup_steps >= self.steps:
@@ -91,6 +96,31 @@ class PackTrainingSection(TrainingSection):
     skip_documents: str | list[str] | None = None
     """Documents to learn nothing from, by id or by a file `stopped_at_step_<n>.json`; they stay in their packs, so that
     a run goes on from its last checkpoint in the same order. Makes no stage out of date."""
+    evaluate_every: PositiveInt | None = None
+    """Steps between two looks at the loss on the documents of pack.held_out, which the last step has as well; None
+    takes save_every."""
+    keep_best: bool = False
+    """Beside the last checkpoints keep the one of the lowest held-out loss, and make the stage's model from it."""
+
+    @property
+    def steps_between_evaluations(self) -> int:
+        """Steps after which the held-out loss is taken, where rows are held out."""
+        return self.evaluate_every or self.save_every
+
+    @property
+    def checkpoints_kept(self) -> int:
+        """Checkpoints that stay while the stage trains."""
+        return self.keep_checkpoints + self.keep_best
+
+    @model_validator(mode="after")
+    def _saved_steps_are_evaluated(self) -> PackTrainingSection:
+        every = self.steps_between_evaluations
+        if self.keep_best and self.save_every % every:
+            raise ValueError(
+                f"save_every ({self.save_every}) must be a multiple of evaluate_every ({every}): "
+                "keep_best chooses among checkpoints by their held-out loss"
+            )
+        return self
 
 
 class SftSection(PackTrainingSection):

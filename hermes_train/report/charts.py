@@ -153,14 +153,23 @@ Points = Sequence[tuple[float, float | None]]
 
 
 def curve(
-    raw: Points, smooth: Points, label: str, height: float, write: Callable[[float], str] = significant
+    raw: Points,
+    smooth: Points,
+    label: str,
+    height: float,
+    write: Callable[[float], str] = significant,
+    beside: Points = (),
 ) -> str:
-    """Return the raw values, faint, under the smooth ones, over steps. Without any value it says so."""
+    """Return the raw values, faint, under the smooth ones, over steps. Without any value it says so.
+
+    `beside` are values of another kind at some of the steps: dots, joined.
+    """
     width, left, top = 360.0, 48.0, 10.0
     base = height - 24
     values = [value for _, value in raw if value is not None]
     if not values:
         return drawing(width, height, label, text("no values", x=left, y=height / 2, class_="tick"))
+    values += [value for _, value in beside if value is not None]
     marks = ticks(min(values), max(values), about=3 if height > 120 else 2)
     across = Scale(raw[0][0], raw[-1][0], left, width - 8)
     up = Scale(marks[0], marks[-1], base, top)
@@ -172,6 +181,7 @@ def curve(
         *_step_labels(raw[0][0], raw[-1][0], across, height),
         *_lines(_thinned(raw), across, up, "raw"),
         *_lines(_thinned(smooth), across, up, "smooth"),
+        *_joined_dots(_thinned(beside), across, up, write),
     )
 
 
@@ -203,6 +213,18 @@ def _lines(points: Points, across: Scale, up: Scale, tone: str) -> list[str]:
         elif stretch:
             drawn.append(polyline(stretch, class_=f"curve {tone}"))
     return drawn
+
+
+def _joined_dots(points: Points, across: Scale, up: Scale, write: Callable[[float], str]) -> list[str]:
+    places = [
+        (across(x), up(value), f"step {count(round(x))}: {write(value)}")
+        for x, value in points
+        if value is not None
+    ]
+    dots = [element("circle", title(told), cx=x, cy=y, r=2.5, class_="point beside") for x, y, told in places]
+    if len(dots) > 1:
+        return [polyline([(x, y) for x, y, _ in places], class_="curve beside"), *dots]
+    return dots
 
 
 def _thinned(points: Points) -> Points:

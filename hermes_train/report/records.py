@@ -66,6 +66,8 @@ class PackedSource(msgspec.Struct, frozen=True):
     seen_tokens: int
     seen_label_tokens: int
     dropped: dict[str, int] = {}
+    held_out: int = 0
+    """Documents that no stage trains."""
 
 
 class MixtureShare(msgspec.Struct, frozen=True):
@@ -125,6 +127,12 @@ class TrainingFigures(msgspec.Struct, frozen=True):
     tokens: int
     final_loss: float | None
     """None when the loss was not a number."""
+    model_step: int | None = None
+    """The step that the finished model is of."""
+    held_out_loss: float | None = None
+    """Of that step; None where no rows are held out."""
+    last_held_out_loss: float | None = None
+    """Of the last step."""
     paired_problems: int | None = None
     length_control_documents: int | None = None
     length_control: SampledThoughts | None = None
@@ -150,6 +158,9 @@ class StepMetrics(msgspec.Struct, frozen=True):
     grad_norm: float | None = None
     loss_think: float | None = None
     loss_direct: float | None = None
+    held_out_loss: float | None = None
+    held_out_loss_think: float | None = None
+    held_out_loss_direct: float | None = None
     mfu: float | None = None
     reward_margin: float | None = None
     reward_accuracy: float | None = None

@@ -28,7 +28,10 @@ _SAMPLED_FOR_LENGTH_CONTROL = (
     *("temperature", "top_p", "top_k", "batch_size"),
 )
 _DPO_DATA = ("refusals", "pairs", "max_length", "global_batch")
-_NO_EFFECT_ON_LOSS = {"save_every", "keep_checkpoints", "spikes", "activation_offload", "kernels"}
+_NO_EFFECT_ON_LOSS = {
+    *("save_every", "keep_checkpoints", "evaluate_every", "spikes"),
+    *("activation_offload", "kernels"),
+}
 _ROUNDED_ON_THE_WAY = ("quantised_weights", "quantised_gradients")
 """What of `parallel` changes the numbers themselves, beyond the order in which they are added up."""
 _OF_A_BASE = {".json", ".jinja", ".txt", ".model", ".safetensors"}
@@ -127,6 +130,9 @@ def _mixture(recipe: Recipe) -> Inputs:
 def _training(prefix: str, section: Any) -> Inputs:
     # The keys of length control are named one by one.
     without = _NO_EFFECT_ON_LOSS | _FOR_GOING_ON | {"length_control"}
+    if getattr(section, "keep_best", False):
+        # The best is chosen among the steps that are saved.
+        without -= {"save_every"}
     return _named(prefix, section.model_dump(mode="json", exclude=without))
 
 

@@ -302,6 +302,12 @@ def test_the_disk_holds_kept_checkpoints_one_more_and_the_models() -> None:
     assert disk.models == 5 * 2 * 8_030_261_248
 
 
+def test_a_checkpoint_that_is_kept_for_its_held_out_loss_is_one_more() -> None:
+    disk = plan_of("llama3-8b.yaml", "pack.held_out=0.01", "sft.keep_best=true").disk
+
+    assert disk.checkpoints == 4 * disk.checkpoint["sft"]
+
+
 def test_the_command_prints_json_without_loading_torch() -> None:
     script = (
         "import sys; sys.argv[1:] = ['plan', 'recipes/hermes4-405b.yaml', '--gpu', 'h100', '--json'];"

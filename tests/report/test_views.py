@@ -219,6 +219,43 @@ def test_only_preference_training_has_reward_curves(run: Run) -> None:
     assert (sft.table[0][0], sft.table[-1][0]) == ("1", "120")
 
 
+def test_the_loss_of_held_out_documents_is_drawn_beside_that_of_the_steps(run: Run) -> None:
+    steps = tuple(
+        msgspec.structs.replace(step, held_out_loss=3.0 - step.step / 60) if step.step % 40 == 0 else step
+        for step in run.metrics["sft"]
+    )
+    figures = msgspec.structs.replace(
+        run.training["sft"], model_step=80, held_out_loss=1.2345, last_held_out_loss=1.3
+    )
+
+    sft, *_ = training_views(
+        dataclasses.replace(
+            run,
+            metrics={**run.metrics, "sft": steps},
+            training={**run.training, "sft": figures},
+        )
+    )
+
+    loss, rate, *_ = sft.panels
+    assert loss.name == "Loss (dots: held-out documents)"
+    assert "of held-out documents from 2.33 to 1" in loss.chart
+    assert loss.chart.count("point beside") == 3
+    assert "step 80: 1.67" in loss.chart
+    assert "beside" not in rate.chart
+    facts = {fact.name: fact.value for fact in sft.facts}
+    assert (facts["Held-out loss"], facts["Model of step"]) == ("1.2345", "80")
+    assert facts["Held-out loss of the last step"] == "1.3000"
+
+
+def test_documents_that_are_held_out_are_among_those_left_out(run: Run) -> None:
+    assert run.pack is not None
+    source = msgspec.structs.replace(run.pack.sources[-1], held_out=5)
+
+    view = packs_view(msgspec.structs.replace(run.pack, sources=[source]))
+
+    assert view.sources[0].dropped == "too_long 2, held out 5"
+
+
 def test_a_stage_under_way_shows_its_steps_so_far(run: Run) -> None:
     broken_off = dataclasses.replace(
         run,

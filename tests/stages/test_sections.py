@@ -35,6 +35,7 @@ def out_of_date(*overrides):
         ("data.sources.sums.max_tokens=50", ALL - {"prepare", "filter"}),
         ("data.engine.workers=2", set()),
         ("pack.workers=2", set()),
+        ("pack.held_out=0.1", ALL - {"prepare", "filter"}),
         ("sft.save_every=5", set()),
         ("parallel.zero_stage=2", set()),
         ("parallel.quantised_weights=true", ALL - {"prepare", "filter", "pack"}),
@@ -45,6 +46,21 @@ def out_of_date(*overrides):
 )
 def test_a_setting_makes_out_of_date_what_it_matters_to(override, stages):
     assert out_of_date(override) == stages
+
+
+def test_the_checkpoints_to_choose_among_matter_only_where_the_best_is_chosen():
+    held_out, best = "pack.held_out=0.1", "sft.keep_best=true"
+
+    def changed(before, *more):
+        one, other = (
+            stage_inputs(load_recipe(SMOKE, given).recipe)["sft"] for given in (before, [*before, *more])
+        )
+        return one != other
+
+    assert changed([held_out], best)
+    assert not changed([held_out], "sft.evaluate_every=4", "sft.save_every=4")
+    assert not changed([held_out, best], "sft.evaluate_every=4")
+    assert changed([held_out, best], "sft.save_every=4")
 
 
 @pytest.mark.parametrize(

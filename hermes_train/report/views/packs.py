@@ -125,7 +125,7 @@ def _meter(name: str, tokens: list[tuple[str, int]], places: int) -> Meter:
 def packed_source(source: PackedSource, seen: int) -> PackedSourceView:
     """Return a source's row; `seen` are the tokens of the whole mixture."""
     share = percent(part_of(source.seen_tokens, seen))
-    left_out = source.dropped | ({"kept for hybrid": source.later} if source.later else {})
+    left_out = source.dropped | {"kept for hybrid": source.later, "held out": source.held_out}
     dropped = ", ".join(f"{reason} {count(number)}" for reason, number in left_out.items() if number)
     told = f"{source.name}: {share} of the tokens"
     bar = stacked_bar([Part(source.seen_tokens, source.mode, told)], seen, told)

@@ -28,6 +28,8 @@ class Measure:
     noisy: bool = True
     """Whether the eye needs a running mean; a schedule is exact."""
     write: Callable[[float], str] = significant
+    held_out: Callable[[StepMetrics], float | None] = lambda step: None
+    """The same of documents that are not trained, which some steps have."""
 
 
 def _tokens_per_second(step: StepMetrics) -> float | None:
@@ -35,14 +37,20 @@ def _tokens_per_second(step: StepMetrics) -> float | None:
 
 
 MEASURES = (
-    Measure("Loss", lambda step: step.loss, TALL),
+    Measure("Loss", lambda step: step.loss, TALL, held_out=lambda step: step.held_out_loss),
     Measure("Learning rate", lambda step: step.lr, noisy=False),
     Measure("Gradient norm", lambda step: step.grad_norm),
     Measure("Tokens per second", _tokens_per_second, write=compact),
 )
 MODE_LOSSES = (
-    Measure("Loss when thinking", lambda step: step.loss_think),
-    Measure("Loss of direct answers", lambda step: step.loss_direct),
+    Measure(
+        "Loss when thinking", lambda step: step.loss_think, held_out=lambda step: step.held_out_loss_think
+    ),
+    Measure(
+        "Loss of direct answers",
+        lambda step: step.loss_direct,
+        held_out=lambda step: step.held_out_loss_direct,
+    ),
 )
 """The loss over the tokens of each mode; a step may have tokens of one alone."""
 
@@ -110,8 +118,16 @@ def _panel(stage: str, measure: Measure, steps: Sequence[StepMetrics]) -> Panel:
     told = f"{measure.name} of {stage} over {count(len(steps))} steps"
     if known:
         told += f", from {measure.write(known[0])} to {measure.write(known[-1])}"
+    beside = [(float(step.step), loss) for step in steps if (loss := measure.held_out(step)) is not None]
+    if beside:
+        told += (
+            f"; of held-out documents from {measure.write(beside[0][1])} to {measure.write(beside[-1][1])}"
+        )
     line = smoothed(points) if measure.noisy else points
-    return Panel(measure.name, Markup(curve(points, line, told, measure.height, measure.write)))
+    return Panel(
+        f"{measure.name} (dots: held-out documents)" if beside else measure.name,
+        Markup(curve(points, line, told, measure.height, measure.write, beside)),
+    )
 
 
 def _facts(figures: TrainingFigures) -> tuple[Fact, ...]:
@@ -121,6 +137,11 @@ def _facts(figures: TrainingFigures) -> tuple[Fact, ...]:
         Fact("Tokens", count(figures.tokens)),
         Fact("Final loss", decimal(figures.final_loss, 4)),
     ]
+    if figures.held_out_loss is not None:
+        known.append(Fact("Held-out loss", decimal(figures.held_out_loss, 4)))
+    if figures.model_step is not None and figures.model_step != figures.steps:
+        known.append(Fact("Model of step", count(figures.model_step)))
+        known.append(Fact("Held-out loss of the last step", decimal(figures.last_held_out_loss, 4)))
     sampled = figures.length_control
     parts = (
         ("Paired problems", figures.paired_problems),

@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hermes_train.training.ranks import is_main, wait_for_all
-from hermes_train.training.resume.checkpoints import CheckpointFacts, mark_complete
+from hermes_train.training.resume.checkpoints import CheckpointFacts, checkpoint_path, mark_complete
 from hermes_train.training.watch.stage_log import Entry, StageLog
 
 
@@ -32,5 +32,5 @@ class CheckpointMark(TrainerCallback):
         """Wait for the other ranks, then mark."""
         wait_for_all()
         if is_main():
-            mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}", self._facts())
+            mark_complete(checkpoint_path(Path(args.output_dir), state.global_step), self._facts())
             self._log.write(Entry.SAVED, f"checkpoint-{state.global_step}")

@@ -15,11 +15,14 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import torch
 
 from hermes_train.runs import fingerprint, write_json
+
+if TYPE_CHECKING:
+    import torch
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 MARK = "complete.json"
@@ -64,7 +67,7 @@ def find_checkpoints(folder: Path) -> Found:
     damaged: dict[Path, str] = {}
     marked = [path for path in _checkpoints(folder) if (path / MARK).exists()]
     for path in sorted(marked, key=_number, reverse=True):
-        damage = _damage(path)
+        damage = damage_of(path)
         if damage is None:
             return Found(path, damaged)
         damaged[path] = damage
@@ -116,6 +119,11 @@ def remove_all(folder: Path) -> None:
         shutil.rmtree(path)
 
 
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies, as the Trainer names it."""
+    return folder / f"checkpoint-{step}"
+
+
 def _checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
@@ -126,8 +134,10 @@ def _number(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _damage(checkpoint: Path) -> str | None:
-    """Return what is wrong with the files of a marked checkpoint, or None."""
+def damage_of(checkpoint: Path) -> str | None:
+    """Return why a checkpoint is not whole, or None."""
+    if not (checkpoint / MARK).exists():
+        return f"{MARK} is missing"
     try:
         files = facts_of(checkpoint).files
     except msgspec.DecodeError as error:

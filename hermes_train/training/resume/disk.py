@@ -27,16 +27,18 @@ class _Room(IntEnum):
     GIVE_UP = 2
 
 
-def await_room(folder: Path, warn: Callable[[str], None]) -> None:
+def await_room(folder: Path, warn: Callable[[str], None], alive: Callable[[], None] = lambda: None) -> None:
     """Return when there is room in `folder` for a checkpoint as large as its last whole one; before the first, at once.
 
     Every rank has to call this; rank 0 looks. While there is no room it warns once and looks again; after
-    WAIT_SECONDS, or when a signal asks the run to stop, DiskFullError is raised on every rank.
+    WAIT_SECONDS, or when a signal asks the run to stop, DiskFullError is raised on every rank. `alive` is called at
+    each look: to wait for room is not to hang.
     """
     last = checkpoints.latest_complete(folder) if ranks.is_main() else None
     needed = checkpoints.bytes_of(last) if last else 0
     started, warned = time.monotonic(), False
     while True:
+        alive()
         free = shutil.disk_usage(folder).free
         found = _Room.ENOUGH
         if free < needed:

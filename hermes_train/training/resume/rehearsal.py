@@ -21,11 +21,11 @@ _MOMENTS_BYTES = 8
 class SaveRehearsal(TrainerCallback):
     """Saves a checkpoint and the finished model aside, by the ways of the real saves, and removes them."""
 
-    def __init__(self, trainer: Any, save_model: Callable[[Path], None], keep_checkpoints: int) -> None:
-        """`save_model` writes the finished model as a folder; every rank calls it."""
+    def __init__(self, trainer: Any, save_model: Callable[[Path], None], checkpoints_kept: int) -> None:
+        """`save_model` writes the finished model as a folder; every rank calls it. `checkpoints_kept` stay at once."""
         self._trainer = trainer
         self._save_model = save_model
-        self._keep_checkpoints = keep_checkpoints
+        self._checkpoints_kept = checkpoints_kept
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -43,7 +43,7 @@ class SaveRehearsal(TrainerCallback):
             checkpoint = _folder_bytes(folder / "checkpoint-0") + self._moments_to_come()
             model = _folder_bytes(folder / "model")
             shutil.rmtree(folder)
-            require_room(folder.parent, checkpoint, self._keep_checkpoints, model)
+            require_room(folder.parent, checkpoint, self._checkpoints_kept, model)
         ranks.wait_for_all()
 
     def _save(self, args: TrainingArguments, folder: Path) -> None:
@@ -61,14 +61,14 @@ class SaveRehearsal(TrainerCallback):
         return _MOMENTS_BYTES * sum(parameter.numel() for parameter in trained)
 
 
-def require_room(folder: Path, checkpoint: int, keep_checkpoints: int, model: int) -> None:
+def require_room(folder: Path, checkpoint: int, checkpoints_kept: int, model: int) -> None:
     """Raise DiskFullError where the checkpoints to be kept, one in the making and the model (bytes) have no room."""
-    needed = checkpoint * (keep_checkpoints + 1) + model
+    needed = checkpoint * (checkpoints_kept + 1) + model
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFullError(
             f"the disk of {folder} has {free / 1e9:.2f} GB free, and the stage needs {needed / 1e9:.2f} GB: "
-            f"{keep_checkpoints + 1} checkpoints of {checkpoint / 1e9:.2f} GB and a model of {model / 1e9:.2f} GB; "
+            f"{checkpoints_kept + 1} checkpoints of {checkpoint / 1e9:.2f} GB and a model of {model / 1e9:.2f} GB; "
             "make room or give another folder with --runs"
         )
 

@@ -54,14 +54,18 @@ def choose_resumption(folder: Path, stage: str, rank_count: int, zero_stage: int
             raise UserError(_none_is_left(found, stage))
         return Resumption(Way.START)
     facts = facts_of(found.latest)
-    if (facts.zero_stage == 0 and zero_stage == 0) or (facts.ranks, facts.zero_stage) == (
-        rank_count,
-        zero_stage,
-    ):
-        return Resumption(Way.SAME, found.latest, facts)
-    if zero_stage in (0, facts.zero_stage):
-        return Resumption(Way.UNIVERSAL, found.latest, facts)
-    raise UserError(_other_stage(found.latest, facts, stage, rank_count, zero_stage))
+    way = way_of(facts, rank_count, zero_stage)
+    if way is None:
+        raise UserError(_other_stage(found.latest, facts, stage, rank_count, zero_stage))
+    return Resumption(way, found.latest, facts)
+
+
+def way_of(facts: CheckpointFacts, rank_count: int, zero_stage: int) -> Way | None:
+    """Return how `rank_count` ranks under `zero_stage` read a checkpoint; None where they cannot."""
+    same = (facts.ranks, facts.zero_stage) == (rank_count, zero_stage)
+    if same or (facts.zero_stage == 0 and zero_stage == 0):
+        return Way.SAME
+    return Way.UNIVERSAL if zero_stage in (0, facts.zero_stage) else None
 
 
 def convert_where_needed(resumption: Resumption, console: Console) -> None:

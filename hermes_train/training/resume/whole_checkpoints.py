@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from hermes_train.training.resume import universal
-from hermes_train.training.resume.checkpoints import CheckpointFacts, model_fingerprint
+from hermes_train.training.resume.checkpoints import CheckpointFacts, checkpoint_path, model_fingerprint
 from hermes_train.training.watch.line_file import NO_ROOM
 from hermes_train.training.watch.stage_log import DiskFullError
 
@@ -51,8 +51,11 @@ class WholeCheckpoints:
         )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        with write_failure_told(folder):
+        output = Path(self.args.output_dir)
+        if self.state.best_global_step is not None:
+            # The Trainer asks whether the folder is there, which DeepSpeed makes only after that.
+            self.state.best_model_checkpoint = str(checkpoint_path(output, self.state.best_global_step))
+        with write_failure_told(checkpoint_path(output, self.state.global_step)):
             super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]  # the Trainer's
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
