@@ -13,9 +13,12 @@ from torch.utils.data import Sampler
 
 from hermes_train.chat.labels import IGNORED
 from hermes_train.packing.balance import attention_work, even_out
+from hermes_train.packing.pack_index import INDEX
 from hermes_train.packing.store import PackIndex, TokenStore
 
 _WORK = "attention_work"
+_NO_PACK = -1
+"""Stands for a row without documents."""
 
 
 @lru_cache(maxsize=2)
@@ -45,6 +48,19 @@ class Dealing:
     def global_batch(self) -> int:
         """Rows in an optimizer step."""
         return self.ranks * self.micro_batch * self.micro_steps
+
+
+def dealt_rows(
+    seed: int, step: int, dealing: Dealing, rows: int, works: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the rows of an optimizer step as they are dealt, int64 (micro-steps, ranks, micro_batch).
+
+    `works`: the attention work of each of the `rows`, by which ranks are evened out; None leaves rows as they come.
+    """
+    drawn = step_packs(seed, step, dealing.global_batch, rows)
+    if works is not None:
+        drawn = drawn[even_out(works[drawn], dealing.ranks, dealing.micro_batch)]
+    return drawn.reshape(dealing.micro_steps, dealing.ranks, dealing.micro_batch)
 
 
 class StepSampler(Sampler[int]):
@@ -87,30 +103,48 @@ class StepSampler(Sampler[int]):
             yield from self._step(step).tolist()
 
     def _step(self, step: int) -> np.ndarray:
-        rows = step_packs(self._seed, step, self._dealing.global_batch, self._rows)
-        if self._works is not None:
-            rows = rows[even_out(self._works[rows], self._dealing.ranks, self._dealing.micro_batch)]
-        return rows.reshape(-1, self._dealing.micro_batch).repeat(self._copies, axis=0).ravel()
+        dealt = dealt_rows(self._seed, step, self._dealing, self._rows, self._works)
+        return dealt.repeat(self._copies, axis=1).ravel()
 
 
 class PackedData:
-    """The packs of one training stage: a token store and `index.npz` in a folder."""
+    """The packs of one training stage, or those held out from it: a token store and an index of it in a folder."""
 
-    def __init__(self, folder: Path, pad_token_id: int, skipped: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pad_token_id: int,
+        skipped: frozenset[str] = frozenset(),
+        index_file: str = INDEX,
+        copy: Path | None = None,
+    ) -> None:
         """`skipped`: ids of documents whose labels are ignored; they stay in their packs, so that the order stays.
 
-        Raises UserError when no document has one of these ids.
+        `copy`: a copy of what this node reads of `folder` (`store_copy.py`), to be read instead. Raises UserError when
+        no document has one of the `skipped` ids.
         """
-        self.store = TokenStore(folder)
-        self.index = PackIndex.load(folder / "index.npz")
+        self.store = TokenStore(copy or folder)
+        self.index = PackIndex.load((copy or folder) / index_file)
+        self._copy = copy
         self._folder = folder
+        self._index_file = index_file
         self._pad_token_id = pad_token_id
         self._skipped_ids = skipped
-        self._skipped = self.store.numbers_of(skipped)
+        self._skipped = self._all_ids().numbers_of(skipped) if skipped else frozenset()
 
-    def __reduce__(self) -> tuple[type[PackedData], tuple[Path, int, frozenset[str]]]:
+    def __reduce__(self) -> tuple[type[PackedData], tuple[Path, int, frozenset[str], str, Path | None]]:
         """Go to another process as a path: what lies on disk is opened there again."""
-        return PackedData, (self._folder, self._pad_token_id, self._skipped_ids)
+        return PackedData, (
+            self._folder,
+            self._pad_token_id,
+            self._skipped_ids,
+            self._index_file,
+            self._copy,
+        )
+
+    def _all_ids(self) -> TokenStore:
+        """Return the store that knows every document's id; a copy has those of its own documents."""
+        return TokenStore(self._folder) if self._copy else self.store
 
     def __len__(self) -> int:
         return len(self.index)
@@ -136,7 +170,9 @@ class PackedData:
         in `mixture.MODES`. The unused tail is padding that counts as a document of its own: every step then has the
         same shape, which spares kernels and allocators from new ones.
         """
-        documents = self.index.documents(number)
+        return self._laid_out(self.index.documents(number))
+
+    def _laid_out(self, documents: np.ndarray) -> dict[str, np.ndarray | list[int]]:
         ids = np.full(self.index.length, self._pad_token_id, np.int64)
         labels = np.full(self.index.length, IGNORED, np.int64)
         lengths, position = [], 0
@@ -158,13 +194,21 @@ class PackedData:
         """Return the attention work of each pack, int64."""
         return attention_work(self._lengths[self.index.order], self.index.starts, self.index.length)
 
-    def as_dataset(self) -> Dataset:
-        """Return the packs as a data set for TRL; rows are made when they are read."""
-        table = Dataset.from_dict({"pack": np.arange(len(self)), _WORK: self.attention_works()})
-        return table.with_transform(self._rows, columns=["pack"])
+    def as_dataset(self, multiple: int = 1) -> Dataset:
+        """Return the packs as a data set for TRL; rows are made when they are read.
+
+        Rows of padding, without a label, follow the packs until their number is a multiple of `multiple`.
+        """
+        padding = -len(self) % multiple
+        packs = [*range(len(self)), *[_NO_PACK] * padding]
+        works = np.append(self.attention_works(), np.full(padding, self.index.length**2, np.int64))
+        return Dataset.from_dict({"pack": packs, _WORK: works}).with_transform(self._rows, columns=["pack"])
 
     def _rows(self, batch: dict[str, list[int]]) -> dict[str, list[np.ndarray | list[int]]]:
-        packs = [self.pack(number) for number in batch["pack"]]
+        nothing = np.empty(0, np.int64)
+        packs = [
+            self._laid_out(nothing) if number == _NO_PACK else self.pack(number) for number in batch["pack"]
+        ]
         return {key: [pack[key] for pack in packs] for key in packs[0]}
 
     def step_tokens(self, seed: int, global_batch: int, step: int) -> tuple[int, int]:
@@ -178,7 +222,8 @@ class PackedData:
 
     def step_documents(self, seed: int, step: int, global_batch: int) -> list[str]:
         """Return the ids of the rows that the optimizer step `step`, counted from 0, learns from, pack after pack."""
-        return [self.store.identity(number) for number in self._step_documents(seed, step, global_batch)]
+        store = self._all_ids()
+        return [store.identity(number) for number in self._step_documents(seed, step, global_batch)]
 
     def _step_documents(self, seed: int, step: int, global_batch: int) -> np.ndarray:
         packs = step_packs(seed, step, global_batch, len(self))

@@ -3,7 +3,9 @@
 documents-00003.arrow, .json   the shards (`shards.py`)
 columns.arrow   what is small of all documents, in one batch: hash, source, mode, tokens, label_tokens
 store.json      the shards by size, and the names of the sources; written last: a store is whole or not there
+numbers.npy     only where the shards have some of the documents (`store_copy.py`): their numbers, int64, ascending
 index.npz       the packs: `order` (document numbers, pack after pack), `starts` (where each begins)
+held_out.npz    the same of the documents that are not trained, where the recipe holds some out
 """
 
 from __future__ import annotations
@@ -32,12 +34,13 @@ from hermes_train.packing.shards import (
     identity_hash,
     is_whole,
     map_batches,
+    map_file,
     require_shard,
     shard_path,
     write_shard,
 )
 
-COLUMNS_FILE, STORE_FILE = "columns.arrow", "store.json"
+COLUMNS_FILE, STORE_FILE, NUMBERS_FILE = "columns.arrow", "store.json", "numbers.npy"
 
 
 class StoreFacts(msgspec.Struct, frozen=True):
@@ -98,13 +101,24 @@ class _Lists:
         return self.values[self.edges[row] : self.edges[row + 1]]
 
 
+@dataclass(frozen=True)
+class Extent:
+    """Where the tokens of a document lie, int32 one after the other: its bytes from `start` up to `end` in `path`."""
+
+    path: Path
+    start: int
+    end: int
+
+
 class _Shard:
     """One shard, mapped: its tokens and spans by document."""
 
-    def __init__(self, path: Path) -> None:
-        self.map_batches = map_batches(path)
-        self._input_ids = [_Lists.of(batch.column("input_ids")) for batch in self.map_batches]
-        self._spans = [_Lists.of(batch.column("spans")) for batch in self.map_batches]
+    def __init__(self, path: Path, pages_alone: bool) -> None:
+        self._path = path
+        mapped = map_file(path, pages_alone)
+        self._batches, self._address = mapped.batches, mapped.address
+        self._input_ids = [_Lists.of(batch.column("input_ids")) for batch in self._batches]
+        self._spans = [_Lists.of(batch.column("spans")) for batch in self._batches]
 
     def input_ids(self, row: int) -> np.ndarray:
         return self._input_ids[row // BATCH_DOCUMENTS][row % BATCH_DOCUMENTS]
@@ -113,18 +127,29 @@ class _Shard:
         return self._spans[row // BATCH_DOCUMENTS][row % BATCH_DOCUMENTS].reshape(-1, 2)
 
     def identity(self, row: int) -> str:
-        return str(self.map_batches[row // BATCH_DOCUMENTS].column("id")[row % BATCH_DOCUMENTS])
+        return str(self._batches[row // BATCH_DOCUMENTS].column("id")[row % BATCH_DOCUMENTS])
+
+    def extent(self, row: int) -> Extent:
+        tokens = self.input_ids(row)
+        start = tokens.ctypes.data - self._address
+        return Extent(self._path, start, start + tokens.nbytes)
 
 
 class TokenStore:
     """Read access to a store by document number, at the same cost wherever the document lies.
 
     A shard is mapped when a document of it is first asked for; its pages are read from disk as they are touched.
+    A copy of a part knows the lengths, modes and so on of all documents, and has the tokens, spans and ids of some.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Open the store in `folder`. Raises UserError when it is missing, or a shard is missing or cut short."""
+    def __init__(self, folder: Path, pages_alone: bool = False) -> None:
+        """Open the store in `folder`. Raises UserError when it is missing, or a shard is missing or cut short.
+
+        `pages_alone`: a page is read without its neighbours, of which the system otherwise reads megabytes on some
+        disks; for who wants few documents.
+        """
         self.folder = folder
+        self._pages_alone = pages_alone
         facts_file = folder / STORE_FILE
         if not facts_file.is_file():
             raise UserError(f"{folder} holds no token store; run pack first")
@@ -139,10 +164,12 @@ class TokenStore:
         self._starts: list[int] = edges[:-1].tolist()
         self._facts = facts
         self._shards: dict[int, _Shard] = {}
+        numbers = folder / NUMBERS_FILE
+        self._numbers: np.ndarray | None = np.load(numbers, allow_pickle=False) if numbers.exists() else None
 
-    def __reduce__(self) -> tuple[type[TokenStore], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[TokenStore], tuple[Path, bool]]:
         """Go to another process as a path: tokens are mapped there again, never copied."""
-        return TokenStore, (self.folder,)
+        return TokenStore, (self.folder, self._pages_alone)
 
     def __len__(self) -> int:
         return int(self._columns.num_rows)
@@ -171,6 +198,10 @@ class TokenStore:
         """Return what became of the rows that the store was made from, by source and mode."""
         return added_up(counts for shard in self._facts.shards for counts in shard.counts)
 
+    def file_bytes(self) -> int:
+        """Return how large the shards are together."""
+        return sum(shard.bytes for shard in self._facts.shards)
+
     def stock(self) -> Stock:
         """Return the documents as the mixture sees them."""
         return Stock(
@@ -181,6 +212,12 @@ class TokenStore:
         """Return the id of one document."""
         shard, row = self._place(number)
         return shard.identity(row)
+
+    def identities(self) -> Iterator[str]:
+        """Yield the id of each document."""
+        for number in range(len(self._starts)):
+            for batch in map_batches(shard_path(self.folder, number)):
+                yield from batch.column("id").to_pylist()
 
     def numbers_of(self, identities: Collection[str]) -> frozenset[int]:
         """Return the numbers of the documents with these ids. Raises UserError when one of them is of no document."""
@@ -201,6 +238,11 @@ class TokenStore:
         """Return the tokens of one document, int32; a view of the file."""
         shard, row = self._place(number)
         return shard.input_ids(row)
+
+    def extent(self, number: int) -> Extent:
+        """Return where the tokens of one document lie on disk; they are not read."""
+        shard, row = self._place(number)
+        return shard.extent(row)
 
     def spans(self, number: int) -> np.ndarray:
         """Return the (n, 2) token ranges of one document that carry loss, int32; a view of the file."""
@@ -229,10 +271,15 @@ class TokenStore:
     def _place(self, number: int) -> tuple[_Shard, int]:
         if not 0 <= number < len(self):
             raise IndexError(f"the store has {len(self)} documents; there is no document {number}")
+        if self._numbers is not None:
+            place = int(np.searchsorted(self._numbers, number))
+            if place == len(self._numbers) or self._numbers[place] != number:
+                raise LookupError(f"{self.folder} is a copy of a part of a store, without document {number}")
+            number = place
         # The last shard that begins at or before the document: an empty one begins where the next does.
         shard = bisect_right(self._starts, number) - 1
         if shard not in self._shards:
-            self._shards[shard] = _Shard(shard_path(self.folder, shard))
+            self._shards[shard] = _Shard(shard_path(self.folder, shard), self._pages_alone)
         return self._shards[shard], number - self._starts[shard]
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from rich.console import Console
 from transformers import PreTrainedModel
 from trl import DPOConfig, SFTConfig
 
-from hermes_train.packing.dataset import PackedData
+from hermes_train.packing.dataset import Dealing, PackedData
+from hermes_train.packing.held_out import HELD_OUT_INDEX
+from hermes_train.packing.node_share import NodeShare
 from hermes_train.recipe.schema import ModelSection, WandbSection
 from hermes_train.recipe.training_sections import (
     DpoSection,
@@ -22,16 +25,25 @@ from hermes_train.recipe.training_sections import (
     TrainingSection,
 )
 from hermes_train.training import ranks
-from hermes_train.training.arguments import common_arguments, dpo_arguments, lora_config, sft_arguments
+from hermes_train.training.arguments import (
+    accumulation_steps,
+    common_arguments,
+    dpo_arguments,
+    held_out_arguments,
+    lora_config,
+    sft_arguments,
+)
 from hermes_train.training.compute.attention import choose_attention
 from hermes_train.training.compute.compute_paths import choose_paths
 from hermes_train.training.compute.kernels import use_kernels
 from hermes_train.training.extensions import build_extensions
+from hermes_train.training.local_packs import Telling, packs_on_node
 from hermes_train.training.model import load_for_training, load_tokenizer
 from hermes_train.training.pack_trainer import PackTrainer
 from hermes_train.training.pairs.pair_batches import PairRows, pair_rows
 from hermes_train.training.pairs.pair_trainer import PairTrainer
 from hermes_train.training.pairs.reference_scoring import reference_log_probabilities
+from hermes_train.training.resume.best_checkpoint import BestStep, forget_if_lost, load_best
 from hermes_train.training.resume.checkpoints import model_fingerprint
 from hermes_train.training.resume.rehearsal import SaveRehearsal
 from hermes_train.training.resume.resuming import (
@@ -44,8 +56,14 @@ from hermes_train.training.resume.resuming import (
     require_same_model,
 )
 from hermes_train.training.resume.whole_checkpoints import write_failure_told
-from hermes_train.training.sequence_parallel import attention_given_back, collator_for, parallelism
+from hermes_train.training.sequence_parallel import (
+    attention_given_back,
+    collator_for,
+    parallelism,
+    shared_in_evaluation,
+)
 from hermes_train.training.step_data import PackSteps, StepData
+from hermes_train.training.timeouts import collective_timeout, limit_collectives
 from hermes_train.training.watch.metrics import read_metrics
 from hermes_train.training.watch.skipping import skipped_documents
 from hermes_train.training.watch.stage_log import Entry, StageLog
@@ -72,6 +90,10 @@ class TrainingJob:
     console: Console
     facts: Mapping[str, Any]
     """What is told of the run beside its settings, where figures are tracked: versions, figures of the data."""
+    held_out: Path | None = None
+    """The store and index of the packs whose loss is told on the way; None where no rows are held out."""
+    local_cache: Path | None = None
+    """A disk of this node on which to keep a copy of the packs that its ranks read; None: they read `data`."""
 
     @property
     def metrics_path(self) -> Path:
@@ -86,25 +108,40 @@ class TrainingJob:
 
 def train_on_packs(job: TrainingJob, section: PackTrainingSection) -> dict[str, Any]:
     """Train on packs with TRL's SFT and save the model. Returns the stage's figures; only rank 0's are complete."""
-    tokenizer = load_tokenizer(job.origin)
-    data = PackedData(job.data, tokenizer.pad_token_id, skipped_documents(section.skip_documents))
+    skipped = skipped_documents(section.skip_documents)
     resumption = _resumption(job)
+    share = _node_share(job, section, resumption)
+    with packs_on_node(job.local_cache, job.data, share, _telling(job)) as copy:
+        return _train_on_packs(job, section, resumption, skipped, copy)
+
+
+def _train_on_packs(
+    job: TrainingJob,
+    section: PackTrainingSection,
+    resumption: Resumption,
+    skipped: frozenset[str],
+    copy: Path | None,
+) -> dict[str, Any]:
+    tokenizer = load_tokenizer(job.origin)
+    data = PackedData(job.data, tokenizer.pad_token_id, skipped, copy=copy)
     shares = ranks_of_a_pack(job.parallel, ranks.world_size())
     attention = choose_attention(job.model.attention, section.precision)
     arguments = SFTConfig(
         **_common(job, section, resumption),
         **sft_arguments(parallelism(shares, ranks.world_size(), attention)),
+        **(held_out_arguments(section) if job.held_out else {}),
     )
     _join(job, arguments)
     trainer = PackTrainer(
         model=_load(job, section, arguments),
         args=arguments,
         train_dataset=data.as_dataset(),
+        eval_dataset=_held_out(job, section, tokenizer.pad_token_id, shares, copy),
         processing_class=tokenizer,
         peft_config=lora_config(section.lora),
         data_collator=collator_for(tokenizer.pad_token_id, ranks.rank() % shares, shares),
     )
-    with attention_given_back(attention):
+    with attention_given_back(attention), shared_in_evaluation(shares):
         return _run(trainer, job, section, PackSteps(data, job.seed, section.global_batch), resumption)
 
 
@@ -133,6 +170,37 @@ def train_on_pairs(job: TrainingJob, section: DpoSection) -> dict[str, Any]:
     return _run(trainer, job, section, rows, resumption) | _pair_figures(trainer, rows)
 
 
+def _node_share(job: TrainingJob, section: PackTrainingSection, resumption: Resumption) -> NodeShare:
+    """Return what this node's ranks are dealt from the next step to the last, and the step after it, in which the
+    loader looks for one more micro-batch."""
+    copies = ranks_of_a_pack(job.parallel, ranks.world_size())
+    takers = ranks.world_size() // copies
+    dealing = Dealing(takers, section.micro_batch, accumulation_steps(section, takers))
+    return NodeShare(job.seed, dealing, copies, ranks.of_this_node(), resumption.step, section.steps + 1)
+
+
+def _telling(job: TrainingJob) -> Telling:
+    def warn(text: str) -> None:
+        StageLog(job.folder).write(Entry.WARNING, text)
+        job.console.print(f"[yellow]warning[/yellow] {text}", highlight=False)
+
+    return Telling(job.console, warn, job.stage)
+
+
+def _held_out(
+    job: TrainingJob, section: PackTrainingSection, pad_token_id: int, shares: int, copy: Path | None
+) -> Dataset | None:
+    """Return the held-out packs, as many rows for each rank: under ZeRO-3 all of them compute together.
+
+    `copy`, of the packs that are trained, has those that were held out beside them.
+    """
+    if job.held_out is None:
+        return None
+    copy = copy if job.held_out == job.data else None
+    packs = PackedData(job.held_out, pad_token_id, index_file=HELD_OUT_INDEX, copy=copy)
+    return packs.as_dataset(multiple=section.micro_batch * ranks.world_size() // shares)
+
+
 def _resumption(job: TrainingJob) -> Resumption:
     """Return what the stage goes on from, in the form that it needs; before the ranks are joined."""
     ranks.use_cpu()
@@ -143,6 +211,7 @@ def _resumption(job: TrainingJob) -> Resumption:
 
 
 def _common(job: TrainingJob, section: TrainingSection, resumption: Resumption) -> dict[str, Any]:
+    limit_collectives(collective_timeout())
     return common_arguments(
         section,
         job.parallel,
@@ -210,12 +279,41 @@ def _run(
         save_trained(trainer.model, job.origin, folder, DTYPES[job.model.dtype], section.lora)
 
     with watching(trainer, watched):
-        trainer.add_callback(SaveRehearsal(trainer, save, section.keep_checkpoints))
+        trainer.add_callback(SaveRehearsal(trainer, save, section.checkpoints_kept))
         trainer.train(resume_from_checkpoint=str(resumption.checkpoint) if resumption.checkpoint else None)
+    made_from = _step_of_model(trainer, job)
     with write_failure_told(job.model_path):
         save(job.model_path)
     ranks.wait_for_all()
-    return _figures(job, section, time.perf_counter() - started) if ranks.is_main() else {}
+    return _figures(job, section, made_from, time.perf_counter() - started) if ranks.is_main() else {}
+
+
+def _step_of_model(trainer: PackTrainer | PairTrainer, job: TrainingJob) -> int:
+    """Return the step that the finished model is made from, whose weights the trainer has from now on: the best where
+    the recipe keeps it, which is told, else the last."""
+    log = StageLog(job.folder)
+
+    def tell(text: str, entry: Entry = Entry.WARNING) -> None:
+        job.console.print(text, highlight=False)
+        log.write(entry, text)
+
+    forget_if_lost(trainer.state, job.folder, tell)
+    best, last = BestStep.of(trainer.state), trainer.state.global_step
+    if best is None:
+        if trainer.args.metric_for_best_model and ranks.is_main():
+            tell(f"model of step {last}, the last: no better one is left", Entry.MODEL)
+        return last
+    if best.step != last:
+        load_best(trainer, effective_stage(job.parallel, ranks.world_size()))
+    if ranks.is_main():
+        tell(best.told(last, _held_out_loss(job, last)), Entry.MODEL)
+    return best.step
+
+
+def _held_out_loss(job: TrainingJob, step: int) -> float | None:
+    """Return the held-out loss after a step; None where it was not taken."""
+    losses = {line["step"]: line.get("held_out_loss") for line in read_metrics(job.metrics_path)}
+    return losses.get(step)
 
 
 def _tell_resumption(job: TrainingJob, resumption: Resumption) -> None:
@@ -230,7 +328,7 @@ def _tell_resumption(job: TrainingJob, resumption: Resumption) -> None:
     log.write(Entry.RESUME, told)
 
 
-def _figures(job: TrainingJob, section: TrainingSection, seconds: float) -> dict[str, Any]:
+def _figures(job: TrainingJob, section: TrainingSection, made_from: int, seconds: float) -> dict[str, Any]:
     steps = read_metrics(job.metrics_path)
     return {
         **asdict(choose_paths(job.model.attention, section.kernels, section.precision)),
@@ -239,4 +337,7 @@ def _figures(job: TrainingJob, section: TrainingSection, seconds: float) -> dict
         "tokens": sum(step["tokens"] for step in steps),
         "label_tokens": sum(step["label_tokens"] for step in steps),
         "final_loss": steps[-1]["loss"] if steps else None,
+        "model_step": made_from,
+        "held_out_loss": _held_out_loss(job, made_from),
+        "last_held_out_loss": _held_out_loss(job, len(steps)),
     }

@@ -24,6 +24,7 @@ from rich.console import Console
 from data_filters.samples import Mode
 from hermes_train.chat.labels import Document
 from hermes_train.packing.bins import pack, round_up_to_multiple
+from hermes_train.packing.held_out import HELD_OUT_INDEX, held_out_packs
 from hermes_train.packing.store import PackIndex, TokenStore, write_store
 from hermes_train.recipe.schema import ModelSection, RandomModel, WandbSection
 from hermes_train.recipe.training_sections import DpoSection, LoraSection, ParallelSection, SftSection
@@ -55,18 +56,29 @@ class Planned:
     micro_batch: int = 1
     parallel: dict[str, Any] = field(default_factory=dict)
     attention: str = "auto"
+    learning_rate: float = 1e-3
+    dropout: float = 0.0
+    """Of the adapters."""
+    local_cache: str | None = None
+    """The disk of the node."""
+    held_out: str | None = None
+    """The folder of the held-out packs."""
+    evaluate_every: int | None = None
+    keep_best: bool = False
 
     def section(self):
         common = {
             "steps": self.steps,
-            "learning_rate": 1e-3,
+            "learning_rate": self.learning_rate,
             "global_batch": GLOBAL_BATCH,
             "micro_batch": self.micro_batch,
             "precision": self.precision,
             "save_every": self.save_every,
-            "lora": LoraSection(rank=4, alpha=8) if self.lora else None,
+            "lora": LoraSection(rank=4, alpha=8, dropout=self.dropout) if self.lora else None,
         }
-        return DpoSection(**common, max_length=LENGTH) if self.pairs else SftSection(**common)
+        if self.pairs:
+            return DpoSection(**common, max_length=LENGTH)
+        return SftSection(**common, evaluate_every=self.evaluate_every, keep_best=self.keep_best)
 
     def job(self):
         folder = Path(self.folder)
@@ -84,6 +96,8 @@ class Planned:
             folder=folder,
             console=Console(file=sys.stdout, width=300),
             facts={},
+            local_cache=Path(self.local_cache) if self.local_cache else None,
+            held_out=Path(self.held_out) if self.held_out else None,
         )
 
 
@@ -112,6 +126,23 @@ def write_packs(folder, count=64, seed=1):
     order, starts = round_up_to_multiple(*pack(lengths, LENGTH), lengths, GLOBAL_BATCH)
     PackIndex(order, starts, LENGTH).save(folder / "index.npz")
     return folder
+
+
+def write_held_out(folder, count=11, seed=3):
+    """Write held-out packs of documents in both modes, of which some have many labels and others few."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    store = write_store(folder, (_held_out_document(rng, number) for number in range(count)))
+    held_out_packs(store, np.ones(count, bool), LENGTH).save(folder / HELD_OUT_INDEX)
+    return folder
+
+
+def _held_out_document(rng, number):
+    length = int(rng.integers(20, LENGTH))
+    labelled = length - 3 if number % 3 == 0 else 2
+    ids = rng.integers(1, 99, length).astype(np.int32)
+    spans = np.asarray([[length - labelled, length]], np.int32)
+    return Document(f"h{number}", "s", (Mode.DIRECT, Mode.THINK)[number % 2], ids, spans)
 
 
 def write_pairs(folder, count=24, seed=2):
