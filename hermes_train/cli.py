@@ -9,20 +9,43 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from data_filters.errors import UserError
 from hermes_train import __version__
+from hermes_train.cluster_commands import add_cluster_commands
+from hermes_train.command_options import (
+    OverrideOption,
+    RecipeArgument,
+    RunsOption,
+    load_pipeline,
+    quiet_libraries,
+)
 from hermes_train.runs import RunFailedError
 from hermes_train.training.watch.signals import EXIT_STOPPED, StopSignal
 
-if TYPE_CHECKING:
-    from hermes_train.pipeline import Pipeline
+
+class _StoppedError(Exception):
+    """Carries a KeyboardInterrupt past typer, which would end the process with a code of its own."""
+
+    def __init__(self, interrupt: KeyboardInterrupt) -> None:
+        self.interrupt = interrupt
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise _StoppedError(interrupt) from interrupt
+
 
 app = typer.Typer(
     name="hermes-train",
+    cls=_Commands,
     help="Turn an open base model into a hybrid-reasoning model: the Hermes 4 recipe, from rows to weights.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,15 +55,6 @@ app = typer.Typer(
 
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 """Errors that the machine's keeper mends: disk, quota, permissions. Any other is a fault of ours."""
-
-RecipeArgument = Annotated[
-    Path, typer.Argument(help="A recipe, such as recipes/demo.yaml.", show_default=False)
-]
-RunsOption = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
-OverrideOption = Annotated[
-    list[str] | None,
-    typer.Option("-o", help="Override a setting: -o sft.learning_rate=1e-5. Repeat for more."),
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -66,7 +80,7 @@ def run(
         raise UserError(f"--until {until}: there is no such stage; the stages are {', '.join(STAGES)}")
     from hermes_train.training.watch.signals import stop_signals
 
-    pipeline = _pipeline(recipe, runs, override)
+    pipeline = load_pipeline(recipe, runs, override)
     with stop_signals():
         with pipeline.run_folder.locked():
             pipeline.open()
@@ -101,7 +115,7 @@ def _make_one(stage: str, recipe: Path, runs: Path, override: list[str] | None) 
     from hermes_train.runs import StageState
     from hermes_train.training.watch.signals import stop_signals
 
-    pipeline = _pipeline(recipe, runs, override)
+    pipeline = load_pipeline(recipe, runs, override)
     # Under a launcher the first rank speaks and writes for all.
     is_main = os.environ.get("RANK", "0") == "0"
     with stop_signals(), pipeline.run_folder.locked() if is_main else nullcontext():
@@ -208,6 +222,9 @@ def plan(
         Console().print(part, highlight=False, soft_wrap=isinstance(part, Text))
 
 
+add_cluster_commands(app)
+
+
 @app.command()
 def labels(
     source: Annotated[
@@ -258,7 +275,7 @@ def labels(
     override: OverrideOption = None,
 ) -> None:
     """Show conversations with the tokens that carry loss; what is rejected goes to stderr with its reason."""
-    _quiet_libraries()
+    quiet_libraries()
     from hermes_train.labels_command import LabelsRequest, show_labels
 
     show_labels(
@@ -273,7 +290,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Tell what this machine offers: packages, GPUs, layers of the sandbox, Slurm."""
-    _quiet_libraries()
+    quiet_libraries()
     import dataclasses
     import json
 
@@ -299,38 +316,16 @@ def chat(
 ) -> None:
     """Talk to a model in the terminal; an empty line or Ctrl-D ends it."""
     # First, since libraries read these settings when they are imported.
-    _quiet_libraries()
+    quiet_libraries()
     from hermes_train.chat.terminal import talk
 
     talk(model, think, max_new_tokens)
 
 
-def _pipeline(recipe: Path, runs: Path, override: list[str] | None) -> Pipeline:
-    from hermes_train.recipe.load import load_recipe
-
-    loaded = load_recipe(recipe, override or [])
-    # First, since libraries read these settings when they are imported.
-    _quiet_libraries()
-    from rich.console import Console
-
-    from hermes_train.pipeline import Pipeline
-
-    return Pipeline(loaded, runs, Console())
-
-
-def _quiet_libraries() -> None:
-    """Keep other libraries' bars and notices out of the run's output."""
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("DEEPSPEED_LOG_LEVEL", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
-
 def main() -> None:
     """Run the command line. What the user can mend ends in one line: wrong use with code 2, a failed run with 1."""
     try:
-        app()
+        _run_app()
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -351,3 +346,10 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
+
+
+def _run_app() -> None:
+    try:
+        app()
+    except _StoppedError as stopped:
+        raise stopped.interrupt from None

@@ -13,11 +13,23 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from data_filters.errors import UserError
+from data_filters.executors.slurm_queue import end_other_arrays
 from data_filters.files import write_atomically
+from data_filters.pipeline import LOGS_FOLDER
 from hermes_train.recipe.explain import explain
 from hermes_train.recipe.load import LoadedRecipe
 from hermes_train.report import mixture_lines, score_tables, write_report
-from hermes_train.runs import STAGES, RunFolder, StageFolder, StageState, Standing
+from hermes_train.runs import (
+    BUILT_ON,
+    EVALUATED_AFTER,
+    MADE_BY,
+    STAGES,
+    TRAINING,
+    RunFolder,
+    StageFolder,
+    StageState,
+    Standing,
+)
 from hermes_train.stages.filter import PROBLEMS_FILE
 from hermes_train.stages.sections import Inputs, stage_inputs
 from hermes_train.work_bar import WorkBar
@@ -25,25 +37,6 @@ from hermes_train.work_bar import WorkBar
 if TYPE_CHECKING:
     from hermes_train.stages.hybrid import HybridInputs
 
-MADE_BY = {"base": "prepare", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
-"""The models of a run by their names in the scores, and the stage that makes each."""
-
-EVALUATED_AFTER = {"filter": "base", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
-"""The model to evaluate when a stage is done: the base once the filter has written the held-out problems."""
-
-BUILT_ON = {
-    "prepare": (),
-    "filter": (),
-    "pack": ("prepare", "filter"),
-    "sft": ("prepare", "pack"),
-    "hybrid": ("pack", "sft"),
-    "dpo": ("pack", "hybrid"),
-    "evaluate": ("filter", "prepare", "sft", "hybrid", "dpo"),
-    "export": ("filter", "dpo", "evaluate"),
-}
-"""The stages that a stage reads from; they must be done first."""
-
-TRAINING = ("sft", "hybrid", "dpo")
 _KNOW_WHAT_IS_DONE = ("pack", "evaluate")
 """Stages that find out for themselves which of their parts are still right."""
 _VERSIONS_SHOWN = (
@@ -76,6 +69,9 @@ class Pipeline:
             "description": recipe.description,
             "base": recipe.model.base or "random weights",
             "seed": recipe.seed,
+            # What a user types to go on.
+            "recipe_path": str(self.loaded.path),
+            "overrides": list(self.loaded.overrides),
             "versions": _versions(),
         }
         self.run_folder.open(recipe.name, self.loaded.path, facts)
@@ -105,12 +101,15 @@ class Pipeline:
         is not done."""
         from hermes_train.training import ranks
 
-        self._require(stage)
+        self.require_earlier(stage)
         ranks.use_cpu()
         folder = self.run_folder.stage(stage)
         inputs = self.inputs[stage]
         started = time.perf_counter()
         if ranks.is_main():
+            if stage == "filter" and folder.standing(inputs).state is not StageState.INTERRUPTED:
+                # The folder is about to be cleared; nobody may be writing there.
+                end_other_arrays(folder.path / LOGS_FOLDER, kept=None)
             folder.begin(inputs, keep=stage in _KNOW_WHAT_IS_DONE)
         elif stage in TRAINING:
             # What an earlier run left must be gone before this rank looks for something to go on with.
@@ -146,7 +145,8 @@ class Pipeline:
             self.console.print(table)
         self.console.print(f"report: {write_report(self.run_folder.path)}", highlight=False, soft_wrap=True)
 
-    def _require(self, stage: str) -> None:
+    def require_earlier(self, stage: str) -> None:
+        """Raise UserError where a stage that `stage` builds on is not done."""
         for earlier in BUILT_ON[stage]:
             standing = self.standing(earlier)
             if standing.state is not StageState.DONE:
@@ -157,14 +157,13 @@ class Pipeline:
 
     def _make_in_best_place(self, stage: str) -> None:
         """Train on all GPUs of this machine through torchrun; do everything else here."""
-        gpus = _gpu_count() if stage in TRAINING else 0
+        from hermes_train.training.torchrun import gpus_here, run_on_ranks
+
+        gpus = gpus_here() if stage in TRAINING else 0
         if gpus < 2:
             with self.run_folder.locked():
                 self.make(stage)
             return
-        from hermes_train.training.torchrun import run_on_ranks
-
-        overrides = [part for override in self.loaded.overrides for part in ("-o", override)]
         command = [
             "hermes_train",
             stage,
@@ -172,7 +171,7 @@ class Pipeline:
             "--runs",
             str(self.run_folder.path.parent),
         ]
-        run_on_ranks(gpus, [*command, *overrides], self.run_folder.stage(stage).path)
+        run_on_ranks(gpus, [*command, *self.loaded.override_options], self.run_folder.stage(stage).path)
 
     def _maker(self, stage: str) -> Callable[[StageFolder], dict[str, Any]]:
         return {
@@ -201,7 +200,7 @@ class Pipeline:
             return filter_rows(self.recipe.data, self.recipe.evaluate.problems, folder.path, update)
 
     def _pack(self, folder: StageFolder) -> dict[str, Any]:
-        from hermes_train.stages.pack import PackInputs, make_packs
+        from hermes_train.stages.pack import PackInputs, make_packs, processes_here
 
         recipe = self.recipe
         inputs = PackInputs(
@@ -215,7 +214,8 @@ class Pipeline:
             dpo=recipe.dpo,
             refusals_right_for=recipe.data.verify.refusals.right_for,
             seed=recipe.seed,
-            workers=recipe.pack.workers or min(recipe.data.engine.workers, len(os.sched_getaffinity(0))),
+            workers=processes_here(recipe.pack, recipe.data.engine, len(os.sched_getaffinity(0))),
+            engine=recipe.data.engine,
         )
         with self._progress("pack (shards)") as update:
             figures = make_packs(inputs, folder.path, update)
@@ -292,7 +292,9 @@ class Pipeline:
 
     def _job(self, folder: StageFolder, origin: Path, data: Path | None = None) -> Any:
         from hermes_train.training.job import TrainingJob
+        from hermes_train.training.local_cache import local_cache_folder
 
+        holds_out = self.recipe.pack.held_out > 0 and folder.stage != "dpo"
         return TrainingJob(
             stage=folder.stage,
             run_name=self.recipe.name,
@@ -305,6 +307,9 @@ class Pipeline:
             folder=folder.path,
             console=self.console,
             facts={"versions": _versions(), "packs": self._packed_figures(folder.stage)},
+            # SFT's own documents show as well what the hybrid stage forgets.
+            held_out=self._folder("pack") / "sft" if holds_out else None,
+            local_cache=local_cache_folder(),
         )
 
     def _packed_figures(self, stage: str) -> dict[str, Any]:
@@ -385,11 +390,3 @@ class Pipeline:
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in _VERSIONS_SHOWN}
-
-
-def _gpu_count() -> int:
-    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        return 0
-    import torch
-
-    return int(torch.cuda.device_count())

@@ -4,6 +4,7 @@
       run.json  recipe.yaml  report.html
       <stage>/started.json    the inputs of the stage being made (its leftovers can be continued)
       <stage>/manifest.json   the inputs and figures of the finished stage; written last
+      jobs/                   what the jobs of a cluster leave; never cleared
 
 A stage is done when its manifest is there and names the inputs that it would have now. Inputs are fingerprints by
 name, so that a stage that is out of date can say which of them changed.
@@ -11,17 +12,22 @@ name, so that a stage that is out of date can say which of them changed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
+import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import msgspec
 
 from data_filters.errors import RunFailedError as RunFailedError
 from data_filters.errors import UserError
@@ -29,6 +35,57 @@ from data_filters.files import write_atomically
 
 STAGES = ("prepare", "filter", "pack", "sft", "hybrid", "dpo", "evaluate", "export")
 """The stages of a run, in order."""
+
+TRAINING = ("sft", "hybrid", "dpo")
+"""Those that train, on ranks."""
+
+MADE_BY = {"base": "prepare", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
+"""The models of a run by their names in the scores, and the stage that makes each."""
+
+EVALUATED_AFTER = {"filter": "base", "sft": "sft", "hybrid": "hybrid", "dpo": "dpo"}
+"""The model to evaluate when a stage is done: the base once the filter has written the held-out problems."""
+
+BUILT_ON = {
+    "prepare": (),
+    "filter": (),
+    "pack": ("prepare", "filter"),
+    "sft": ("prepare", "pack"),
+    "hybrid": ("pack", "sft"),
+    "dpo": ("pack", "hybrid"),
+    "evaluate": ("filter", "prepare", "sft", "hybrid", "dpo"),
+    "export": ("filter", "dpo", "evaluate"),
+}
+"""The stages that a stage reads from; they must be done first."""
+
+JOBS = "jobs"
+"""The folder of what the jobs of a cluster leave beside the stages: their output, their record, their tries."""
+
+
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+"""What flock says on Lustre that is mounted without `flock`, and on NFS without lockd."""
+
+
+class RunHeldError(UserError):
+    """Another process is at work in the run."""
+
+
+def take_lock(file: IO[bytes], folder: Path) -> bool:
+    """Return whether this process holds the lock of an open file of `folder` from now on, or another does.
+
+    Raises UserError where the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise UserError(
+            f"{folder} lies on a file system without file locks ({error.strerror}); choose another folder with --runs, "
+            "or have it mounted with them (Lustre: the option flock; NFS: version 4, or lockd)"
+        ) from error
+    return True
 
 
 class StageState(StrEnum):
@@ -69,6 +126,20 @@ def write_json(path: Path, value: Any) -> None:
     with write_atomically(path) as file:
         json.dump(value, file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a run: {"host": "n1", "process": 4711, "since": "2026-11-22T09:14:03+00:00"}."""
+
+    host: str
+    process: int
+    since: str
+
+    @classmethod
+    def this_process(cls) -> Holder:
+        """Return the process that asks, from now on."""
+        return cls(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 @dataclass(frozen=True)
@@ -140,7 +211,7 @@ class RunFolder:
     def open(self, recipe_name: str, recipe_file: Path, facts: Mapping[str, Any]) -> None:
         """Create the folder, or check that it belongs to this recipe. Raises UserError when it does not."""
         known = _read_json(self.path / "run.json")
-        if known is None and self.path.exists() and any(_visible(self.path)):
+        if known is None and self.path.exists() and any(_content(self.path)):
             raise UserError(f"{self.path} is not empty and is not a run folder; choose another with --runs")
         if known is not None and (known["name"], known["recipe"]) != (recipe_name, recipe_file.name):
             raise UserError(
@@ -153,20 +224,44 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process. Raises UserError when another process holds it."""
+        """Hold the run for this process.
+
+        Raises RunHeldError when another process holds it, and UserError where the file system has no locks.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as lock:
+        # For appending: opening it must not wipe out the name of the process that holds it.
+        with self._lock_path.open("ab") as lock:
+            if not take_lock(lock, self.path):
+                raise RunHeldError(
+                    f"another process is at work in {self.path}{self._held_by()}; wait for it or stop it first"
+                )
+            lock.truncate(0)
+            lock.write(msgspec.json.encode(Holder.this_process()))
+            lock.flush()
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"another process is at work in {self.path}; wait for it or stop it first"
-                ) from error
-            yield
+                yield
+            finally:
+                lock.truncate(0)
+
+    def holder(self) -> Holder | None:
+        """Return the process that holds the run, or held it when it was killed; None where the last one let it go."""
+        try:
+            return msgspec.json.decode(self._lock_path.read_bytes(), type=Holder)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / ".lock"
+
+    def _held_by(self) -> str:
+        holder = self.holder()
+        return f" (process {holder.process} on {holder.host}, since {holder.since})" if holder else ""
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    return (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+def _content(folder: Path) -> Iterator[Path]:
+    # A job's output may be there before the job has opened the run.
+    return (entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name != JOBS)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

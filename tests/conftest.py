@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Await = Callable[[Iterable[int]], None]
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
+WandbRecords = Callable[[Path], list[list[Any]]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -92,6 +94,35 @@ def await_end() -> Await:
 def smoke() -> Path:
     """The smallest recipe."""
     return ROOT / "recipes" / "smoke.yaml"
+
+
+@pytest.fixture(scope="session")
+def wandb_records() -> WandbRecords:
+    """Reads what a stage's offline runs of W&B hold: the records of each part of the run, oldest first."""
+
+    def read(stage: Path) -> list[list[Any]]:
+        from wandb.proto.wandb_internal_pb2 import Record
+
+        files = sorted(stage.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)
+        return [[Record.FromString(data) for data in _log_records(file.read_bytes())] for file in files]
+
+    return read
+
+
+def _log_records(content: bytes, header: int = 7, block: int = 32768) -> Iterator[bytes]:
+    """The records of a file in LevelDB's log format: in each block pieces of checksum, length, type and data."""
+    place, record = header, b""
+    while place + 7 <= len(content):
+        if block - place % block < 7:
+            place += block - place % block
+            continue
+        length = int.from_bytes(content[place + 4 : place + 6], "little")
+        record += content[place + 7 : place + 7 + length]
+        # 1 is a whole record, 2 its first piece, 3 a middle one, 4 its last.
+        if content[place + 6] in (1, 4):
+            yield record
+            record = b""
+        place += 7 + length
 
 
 @pytest.fixture(scope="session")

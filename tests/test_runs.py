@@ -1,10 +1,16 @@
+import errno
+import fcntl
 import json
 import multiprocessing
+import os
+import signal
+import socket
 
 import pytest
 
 from data_filters.errors import UserError
-from hermes_train.runs import RunFolder, StageFolder, StageState, fingerprint
+from hermes_train.cluster.launching import only_launch
+from hermes_train.runs import RunFolder, RunHeldError, StageFolder, StageState, fingerprint
 
 
 @pytest.fixture
@@ -91,4 +97,39 @@ def test_two_processes_cannot_work_in_one_run(tmp_path):
         process.start()
         process.join()
 
-    assert "another process is at work" in answers.get(timeout=5)
+    told = answers.get(timeout=5)
+    assert "another process is at work" in told
+    assert f"process {os.getpid()} on {socket.gethostname()}" in told
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_a_file_system_without_locks_is_told_with_what_to_do(tmp_path, monkeypatch, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    # Lustre without its option flock, and NFS without lockd, answer in this way; neither can be mounted here.
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    for held in (RunFolder(tmp_path).locked(), only_launch(tmp_path)):
+        with pytest.raises(UserError, match=r"without file locks .* --runs") as raised, held:
+            pass
+        assert not isinstance(raised.value, RunHeldError)
+
+
+def test_the_holder_of_a_run_is_named_while_it_holds_it_and_when_it_was_killed(tmp_path):
+    run, context = RunFolder(tmp_path), multiprocessing.get_context("fork")
+    assert run.holder() is None
+    with run.locked():
+        assert run.holder().process == os.getpid()
+    assert run.holder() is None
+
+    def hold():
+        with run.locked():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    killed = context.Process(target=hold)
+    killed.start()
+    killed.join()
+    assert run.holder().process == killed.pid
+    with run.locked():
+        assert run.holder().process == os.getpid()

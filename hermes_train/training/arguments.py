@@ -8,7 +8,14 @@ from typing import Any
 from accelerate.parallelism_config import ParallelismConfig
 
 from data_filters.errors import UserError
-from hermes_train.recipe.training_sections import DpoSection, LoraSection, ParallelSection, TrainingSection
+from hermes_train.recipe.training_sections import (
+    DpoSection,
+    LoraSection,
+    PackTrainingSection,
+    ParallelSection,
+    TrainingSection,
+)
+from hermes_train.training.timeouts import collective_timeout
 from hermes_train.training.zero import deepspeed_config, ranks_of_a_pack
 
 
@@ -70,13 +77,14 @@ def common_arguments(
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
         "save_steps": training.save_every,
-        "save_total_limit": training.keep_checkpoints,
+        "save_total_limit": training.checkpoints_kept,
         "remove_unused_columns": False,
         "disable_tqdm": True,
         # W&B is told by `tracking`, of what metrics.jsonl has.
         "report_to": [],
         "use_cpu": on_cpu,
         "ddp_backend": "gloo" if on_cpu and ranks > 1 else None,
+        "ddp_timeout": collective_timeout().total_seconds(),
         "dataloader_pin_memory": not on_cpu,
         "deepspeed": deepspeed_config(parallel, training, ranks, on_cpu, universal),
     }
@@ -91,6 +99,16 @@ def sft_arguments(parallelism: ParallelismConfig | None) -> dict[str, Any]:
         "padding_free": False,
         "max_length": None,
         "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
+
+
+def held_out_arguments(section: PackTrainingSection) -> dict[str, Any]:
+    """Return what SFTConfig needs beside to take the loss on held-out packs, and to know the best step by it."""
+    return {
+        "eval_strategy": "steps",
+        "eval_steps": section.steps_between_evaluations,
+        "per_device_eval_batch_size": section.micro_batch,
+        "metric_for_best_model": "loss" if section.keep_best else None,
     }
 
 

@@ -18,11 +18,12 @@ from hermes_train.training.compute.mode_losses import ModeLosses
 from hermes_train.training.ordered_batches import OrderedBatches
 from hermes_train.training.pack_collator import PackCollator
 from hermes_train.training.resume.whole_checkpoints import WholeCheckpoints
+from hermes_train.training.watch.held_out import HeldOutLoss
 from hermes_train.training.watch.watched_steps import WatchedSteps
 from hermes_train.training.weights.lora import hold_in_float32
 
 
-class PackTrainer(OrderedBatches, WatchedSteps, WholeCheckpoints, SFTTrainer):
+class PackTrainer(OrderedBatches, HeldOutLoss, WatchedSteps, WholeCheckpoints, SFTTrainer):
     """SFT on packs that are ready to be read, dealt so that the ranks have even work."""
 
     def __init__(self, *args: Any, data_collator: PackCollator | None = None, **kwargs: Any) -> None:
@@ -70,7 +71,7 @@ class PackTrainer(OrderedBatches, WatchedSteps, WholeCheckpoints, SFTTrainer):
         """
         if return_outputs or num_items_in_batch is None:
             raise NotImplementedError(
-                "packs are for training; held-out rows are scored by the evaluate stage"
+                "packs are trained by the labels of their global batch; `prediction_step` scores those held out"
             )
         modes = inputs.pop("modes")
         loss = labelled_loss(model, inputs)

@@ -27,6 +27,12 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def of_this_node() -> range:
+    """Return the ranks of this machine, which launchers number one after the other."""
+    first = rank() - local_rank()
+    return range(first, first + int(os.environ.get("LOCAL_WORLD_SIZE", world_size())))
+
+
 def is_main() -> bool:
     """Say whether this is the rank that writes files and speaks to the user."""
     return rank() == 0

@@ -54,6 +54,30 @@ def attention_given_back(attention: str) -> Iterator[None]:
         ALL_ATTENTION_FUNCTIONS[attention] = own
 
 
+@contextmanager
+def shared_in_evaluation(shares: int) -> Iterator[None]:
+    """Let ranks share packs in evaluation as they do in training, where a model is made ready within the block.
+
+    Accelerate asks DeepSpeed to leave evaluation alone, since it takes each rank to read rows of its own there. With
+    parts of packs each rank would then see its part alone, without a word.
+    """
+    if shares == 1:
+        yield
+        return
+    from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
+
+    register = UlyssesSPAttentionHF.register_with_transformers
+
+    def register_for_both(*args: Any, disable_in_eval: bool = False, **kwargs: Any) -> Any:
+        return register(*args, **kwargs)
+
+    UlyssesSPAttentionHF.register_with_transformers = staticmethod(register_for_both)
+    try:
+        yield
+    finally:
+        UlyssesSPAttentionHF.register_with_transformers = register
+
+
 @dataclass
 class SharedPackCollator(PackCollator):
     """Packs into the part of their batch that one of several ranks takes.

@@ -11,13 +11,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sinfo")
 PARTITION = "test"
+GPU_PARTITION = "gpu"
+"""Nodes with GPUs that are never there: Slurm answers whether a job could run on them."""
 _START_SECONDS = 30.0
 _NODES = ("n1", "n2")
 
@@ -29,7 +31,10 @@ class SlurmCluster:
     folder: Path
     environment: Mapping[str, str]
     partition: str = PARTITION
+    gpu_partition: str = GPU_PARTITION
     nodes: tuple[str, ...] = _NODES
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """Each node's slurmd."""
 
     def command(self, *arguments: str) -> str:
         """Run a command of Slurm and return what it prints. Raises CalledProcessError."""
@@ -37,6 +42,21 @@ class SlurmCluster:
             arguments, env=dict(self.environment), capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout
+
+    def kill_node(self, node: str) -> None:
+        """Kill a node's daemon, as a crash does: what runs on the node goes on, and Slurm loses sight of it."""
+        self.daemons[node].kill()
+        self.daemons[node].wait()
+
+    def start_node(self, node: str) -> None:
+        """Start a node's daemon."""
+        with (self.folder / f"slurmd-{node}.out").open("ab") as output:
+            self.daemons[node] = subprocess.Popen(
+                ["slurmd", "-D", "-N", node],
+                env=dict(self.environment),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
 
 def missing_programs() -> list[str]:
@@ -51,6 +71,7 @@ def running_cluster(folder: Path) -> Iterator[SlurmCluster]:
     environment = {**os.environ, "PATH": _path(), "SLURM_CONF": str(folder / "slurm.conf")}
     (folder / "slurm.conf").write_text(_configuration(folder))
     daemons: list[subprocess.Popen[bytes]] = []
+    slurmds: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(*command: str | Path) -> None:
         with (folder / f"{Path(command[0]).name}-{len(daemons)}.out").open("wb") as output:
@@ -64,12 +85,13 @@ def running_cluster(folder: Path) -> Iterator[SlurmCluster]:
         start(*_munge_command(folder))
         _await(lambda: (folder / "munge.socket").is_socket(), folder, "munged")
         start("slurmctld", "-D", "-i")
+        cluster = SlurmCluster(folder, environment, daemons=slurmds)
         for node in _NODES:
-            start("slurmd", "-D", "-N", node)
-        cluster = SlurmCluster(folder, environment)
+            cluster.start_node(node)
         _await(lambda: _idle_nodes(cluster) == len(_NODES), folder, "slurmctld and slurmd")
         yield cluster
     finally:
+        daemons.extend(slurmds.values())
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:
@@ -97,6 +119,8 @@ def _munge_command(folder: Path) -> list[str | Path]:
 
 
 def _configuration(folder: Path) -> str:
+    """Return slurm.conf. A job that is put back waits for its credential to expire, and a node counts as lost after
+    SlurmdTimeout: both in seconds here, in minutes by default."""
     host = socket.gethostname()
     controller, *ports = _free_ports(1 + len(_NODES))
     nodes = "\n".join(
@@ -108,7 +132,7 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 SlurmUser={getpass.getuser()}
 SlurmdUser={getpass.getuser()}
@@ -123,12 +147,17 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=1000
+SlurmdTimeout=5
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 MpiDefault=none
 ReturnToService=2
 SwitchType=switch/none
+GresTypes=gpu
 {nodes}
+NodeName=g[1-24] CPUs=128 RealMemory=2000000 Gres=gpu:8 State=CLOUD
 PartitionName={PARTITION} Nodes={",".join(_NODES)} Default=YES MaxTime=INFINITE State=UP
+PartitionName={GPU_PARTITION} Nodes=g[1-24] MaxTime=7-00:00:00 State=UP
 """
 
 

@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from data_filters.errors import RunFailedError
+from data_filters.errors import RunFailedError, UserError
 from hermes_train.training import torchrun
-from hermes_train.training.torchrun import run_on_ranks
+from hermes_train.training.torchrun import run_on_ranks, seconds_to_save
 from hermes_train.training.watch.signals import StopSignal
 from hermes_train.training.watch.stage_log import EndReason, Entry, StageLog
 
@@ -43,3 +43,15 @@ def test_the_ranks_own_last_word_is_believed(stage, begins_anew):
 
     with pytest.raises(StopSignal, match=r"^stopped by SIGTERM$"):
         run_on_ranks(2, ["stopped"], stage)
+
+
+def test_a_save_has_the_time_that_the_site_gives_it(monkeypatch):
+    for given, seconds in {"": 600, "1800": 1800}.items():
+        monkeypatch.setenv("HERMES_SIGNAL_SECONDS", given)
+        assert seconds_to_save() == seconds
+    for wrong in ("0", "10m"):
+        monkeypatch.setenv("HERMES_SIGNAL_SECONDS", wrong)
+        with pytest.raises(
+            UserError, match=f"HERMES_SIGNAL_SECONDS is '{wrong}'; it has to be a whole number"
+        ):
+            seconds_to_save()

@@ -15,7 +15,7 @@ from hermes_train.training.compute.architecture import Architecture
 from hermes_train.training.compute.flops import Trained, peak_flops, step_flops
 from hermes_train.training.ranks import is_main
 from hermes_train.training.step_data import StepData
-from hermes_train.training.watch.metrics import metrics_line
+from hermes_train.training.watch.metrics import held_out_figures, metrics_line
 from hermes_train.training.watch.step_timing import StepClock, StepTimes
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -51,7 +51,8 @@ def peak_memory() -> int:
 
 
 class StepFigures(TrainerCallback):
-    """Puts a step's figures together when the Trainer logs it, and hands them on."""
+    """Puts a step's figures together when the Trainer logs it, and hands them on: at once, or with the held-out loss
+    where the step is evaluated."""
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class StepFigures(TrainerCallback):
         self._work = work
         self._on_every_rank = on_every_rank
         self._listeners = listeners
+        self._waiting: dict[str, Any] | None = None
 
     def on_log(
         self,
@@ -76,15 +78,33 @@ class StepFigures(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Hand on the step's line."""
+        """Hand on the step's line, unless its evaluation is to follow."""
         if not logs or "loss" not in logs:
             return
         times = self._clock.end_step()
         if is_main():
-            line = self._line(state.global_step, logs, times)
-            for listener in self._listeners:
-                listener(line)
+            self._waiting = self._line(state.global_step, logs, times)
+            if not control.should_evaluate:
+                self.hand_on()
         self._on_every_rank(times)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Hand on the step's line with its held-out loss."""
+        self.hand_on(held_out_figures(metrics or {}))
+
+    def hand_on(self, more: Mapping[str, Any] | None = None) -> None:
+        """Hand on a line that waits, with `more` figures."""
+        line, self._waiting = self._waiting, None
+        if line is not None:
+            for listener in self._listeners:
+                listener(line | dict(more or {}))
 
     def _line(self, step: int, logs: Mapping[str, Any], times: StepTimes) -> dict[str, Any]:
         tokens = self._data.step_tokens(step - 1)

@@ -5,8 +5,10 @@
  "seconds_data": 0.01, "seconds_forward": 1.2, "seconds_backward": 2.4, "seconds_optimizer": 0.3,
  "flops_per_second": 2.1e+11, "peak_memory": 1890123776}
 
-`seconds` is the whole step's, from reading its batch to its figures, saves left out. On a known GPU `mfu` stands beside
-`flops_per_second`.
+`seconds` is the whole step's, from reading its batch to its figures, saves and evaluations left out. On a known GPU
+`mfu` stands beside `flops_per_second`. A step after which the held-out documents are scored has
+
+ "held_out_loss": 0.91, "held_out_loss_think": 0.93, "held_out_loss_direct": 0.47, "seconds_held_out": 8.1
 """
 
 from __future__ import annotations
@@ -38,6 +40,13 @@ RENAMED = {
 }
 """The Trainer's names of figures, and ours."""
 
+_OF_HELD_OUT = {
+    "eval_loss": "held_out_loss",
+    "eval_loss_think": "held_out_loss_think",
+    "eval_loss_direct": "held_out_loss_direct",
+    "eval_runtime": "seconds_held_out",
+}
+
 
 def metrics_line(
     step: int, logs: Mapping[str, Any], tokens: tuple[int, int], times: StepTimes
@@ -54,6 +63,11 @@ def metrics_line(
         "seconds": round(times.whole, 4),
         **{f"seconds_{phase}": seconds for phase, seconds in times.by_phase().items()},
     }
+
+
+def held_out_figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an evaluation adds to its step's figures, from what the Trainer's evaluation gives."""
+    return {name: metrics[key] for key, name in _OF_HELD_OUT.items() if key in metrics}
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

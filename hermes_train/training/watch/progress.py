@@ -58,7 +58,8 @@ class ProgressBar(TrainerCallback):
         """Show a step by its line of metrics.jsonl."""
         step, told = line["step"], _told(line)
         self._progress.update(self._task, completed=step, figures=told)
-        if self._console.is_terminal or step % max(1, self._steps // LINES):
+        is_shown = "held_out_loss" in line or step % max(1, self._steps // LINES) == 0
+        if self._console.is_terminal or not is_shown:
             return
         self._console.print(
             f"{self._stage} {step}/{self._steps} {told}, {self._left(step)} left", highlight=False
@@ -75,6 +76,8 @@ class ProgressBar(TrainerCallback):
 
 def _told(line: Mapping[str, Any]) -> str:
     parts = [f"loss {line['loss']:.4f}", f"{line['tokens_per_second']:,.0f} tokens/s"]
+    if "held_out_loss" in line:
+        parts.insert(1, f"held-out loss {line['held_out_loss']:.4f}")
     if "mfu" in line:
         parts.append(f"MFU {line['mfu']:.1%}")
     return ", ".join(parts)

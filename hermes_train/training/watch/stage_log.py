@@ -11,6 +11,7 @@ A process that begins where the one before it left no last word says so first.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from data_filters.errors import RunFailedError, UserError
+from hermes_train.training.watch.faults import Fault, fault_of
 from hermes_train.training.watch.line_file import NO_ROOM, LineFile
 from hermes_train.training.watch.signals import StopSignal
 
@@ -35,6 +37,8 @@ class Entry(StrEnum):
     RESUME = "resume"
     WARNING = "warning"
     SAVED = "saved"
+    MODEL = "model"
+    """Which step the finished model is of."""
 
 
 class EndReason(StrEnum):
@@ -46,6 +50,9 @@ class EndReason(StrEnum):
     LOSS = "loss"
     DISK = "disk"
     ERROR = "error"
+    RANK_LOST = "rank_lost"
+    MACHINE = "machine"
+    HUNG = "hung"
     SILENT = "silent"
 
 
@@ -116,6 +123,18 @@ class StageLog:
         self._lines.add(f"{now} {kind}: {' '.join(text.split())}")
 
 
+_REASON_OF_FAULT = {
+    Fault.OWN: EndReason.ERROR,
+    Fault.OTHER_RANK: EndReason.RANK_LOST,
+    Fault.MACHINE: EndReason.MACHINE,
+}
+
+
+def node_name() -> str:
+    """Return the name of this machine, as Slurm calls it where it does."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
 def _reason_of(error: BaseException, rank: int) -> tuple[EndReason, str]:
     text = str(error)
     match error:
@@ -132,4 +151,5 @@ def _reason_of(error: BaseException, rank: int) -> tuple[EndReason, str]:
         case RunFailedError() | UserError():
             return EndReason.ERROR, text
         case _:
-            return EndReason.ERROR, f"rank {rank} on {socket.gethostname()}: {type(error).__name__}: {text}"
+            told = f"rank {rank} on {node_name()}: {type(error).__name__}: {text}"
+            return _REASON_OF_FAULT[fault_of(error)], told

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,41 @@ from data_filters.files import read_jsonl, write_atomically
 from hermes_train.recipe.schema import WandbSection
 
 ID_FILE = "wandb_id.txt"
+SENT_FILE = "wandb_sent.txt"
+"""Holds the last step of a part of the run that was closed in order."""
 
 _FIELDS = ("id", "mode", "kind", "prompt", "text", "tokens", "correct")
 """What the table takes of a row of answers.jsonl, beside its verdict."""
 
 
 class StageTracker:
-    """The W&B run of one training stage, or nothing where tracking is disabled. For rank 0 alone."""
+    """The W&B run of one training stage, or nothing where tracking is disabled. For rank 0 alone.
 
-    def __init__(self, section: WandbSection, run_name: str, stage: str, folder: Path) -> None:
+    Training goes on without it where it is lost: a scheduler that ends a job signals every process of it, and W&B's own
+    ends at once, while the ranks finish their step and save. The next process sends what was lost.
+    """
+
+    def __init__(
+        self,
+        section: WandbSection,
+        run_name: str,
+        stage: str,
+        folder: Path,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        self._warn = warn
+        self._last_step: int | None = None
         self._section = section
         self._run_name = run_name
         self._stage = stage
         self._folder = folder
         self._run: Any = None
 
-    def start(self, config: Mapping[str, Any]) -> None:
-        """Open the stage's run, or go on with it; `config` is what the run is told to be made from."""
+    def start(self, config: Mapping[str, Any], lines: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Open the stage's run, or go on with it; `config` is what the run is told to be made from.
+
+        `lines` are those of metrics.jsonl up to here: those that the run may lack are sent again.
+        """
         if self._section.mode == "disabled":
             return
         import wandb
@@ -56,13 +74,27 @@ class StageTracker:
         if known is None:
             with write_atomically(id_file) as file:
                 file.write(self._run.id)
+            return
+        sent = self._sent()
+        for line in lines:
+            if line["step"] > sent:
+                self.log(line)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Send a step's line of metrics.jsonl; steps that the run has already, from before a restart, are left out."""
-        if self._run is None or line["step"] < self._run.step:
+        if self._run is None:
             return
         figures = {name: value for name, value in line.items() if name != "step"}
-        self._run.log(figures, step=line["step"])
+        try:
+            if line["step"] >= self._run.step:
+                self._run.log(figures, step=line["step"])
+        # W&B's errors have no base in common, and none is worth the run: metrics.jsonl has the figures.
+        except Exception as error:
+            self._run = None
+            self._warn(
+                f"W&B is lost ({type(error).__name__}: {error}); training goes on, and it is told later"
+            )
+        self._last_step = line["step"]
 
     def log_answers(self, evaluated: Path) -> None:
         """Send what an evaluation wrote: scores by mode as the run's summary, answers and verdicts as a table."""
@@ -82,6 +114,20 @@ class StageTracker:
 
     def end(self) -> None:
         """Close the run, so that the next stage opens its own."""
-        if self._run is not None:
-            self._run.finish()
-            self._run = None
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        try:
+            run.finish()
+        # As in `log`.
+        except Exception as error:
+            self._warn(f"W&B is lost ({type(error).__name__}: {error}); it is told by the next process")
+            return
+        if self._last_step is not None:
+            with write_atomically(self._folder / SENT_FILE) as file:
+                file.write(str(self._last_step))
+
+    def _sent(self) -> int:
+        """Return the last step that the run is known to have."""
+        path = self._folder / SENT_FILE
+        return int(path.read_text(encoding="utf-8")) if path.exists() else 0

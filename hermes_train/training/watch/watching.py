@@ -18,12 +18,16 @@ from hermes_train.training import ranks
 from hermes_train.training.compute.architecture import Architecture
 from hermes_train.training.pack_trainer import PackTrainer
 from hermes_train.training.pairs.pair_trainer import PairTrainer
+from hermes_train.training.resume.best_checkpoint import BestRecalled
 from hermes_train.training.resume.checkpoint_mark import CheckpointMark
 from hermes_train.training.resume.disk import await_room
 from hermes_train.training.step_data import StepData
+from hermes_train.training.watch.fence import Fence
 from hermes_train.training.watch.figures import StepFigures, Work
+from hermes_train.training.watch.hang import HangWatch
 from hermes_train.training.watch.line_file import LineFile
 from hermes_train.training.watch.loss_guard import LossGuard
+from hermes_train.training.watch.metrics import read_metrics
 from hermes_train.training.watch.pace import Pace
 from hermes_train.training.watch.progress import ProgressBar
 from hermes_train.training.watch.signals import StopSignal
@@ -85,7 +89,7 @@ def watching(trainer: PackTrainer | PairTrainer, watched: Watched) -> Iterator[N
         log.write(Entry.WARNING, text)
         watched.console.print(f"[yellow]warning[/yellow] {text}", highlight=False)
 
-    tracker = StageTracker(watched.wandb, watched.run_name, watched.stage, watched.folder)
+    tracker = StageTracker(watched.wandb, watched.run_name, watched.stage, watched.folder, warn)
     progress = ProgressBar(watched.stage, watched.console)
     guard = LossGuard(
         watched.folder,
@@ -95,6 +99,7 @@ def watching(trainer: PackTrainer | PairTrainer, watched: Watched) -> Iterator[N
         can_skip=isinstance(watched.section, PackTrainingSection),
     )
     ready, stop = _WhenReady(trainer, guard, warn), StopWhenAsked()
+    hang = HangWatch(watched.folder, log)
     work = Work.of_ranks(
         Architecture.of_folder(watched.origin),
         "lora" if watched.section.lora else "full",
@@ -105,20 +110,25 @@ def watching(trainer: PackTrainer | PairTrainer, watched: Watched) -> Iterator[N
     figures = StepFigures(trainer.clock, watched.data, work, ready.after_step, listeners)
 
     def before_save() -> None:
-        await_room(watched.folder, warn)
+        await_room(watched.folder, warn, hang.alive)
         # The steps up to a checkpoint are not trained again.
         metrics.write_held()
 
     trainer.before_save = before_save
     trainer.remove_callback(PrinterCallback)
     # In this order: figures are written before a loss is judged, a checkpoint is marked before a signal is obeyed.
-    for callback in (ready, progress, figures, guard, CheckpointMark(log, trainer.checkpoint_facts), stop):
+    mark, best = CheckpointMark(log, trainer.checkpoint_facts), BestRecalled(warn)
+    for callback in (Fence(watched.folder), hang, ready, progress, figures, guard, mark, best, stop):
         trainer.add_callback(callback)
     if ranks.is_main():
-        tracker.start(watched.section.model_dump(mode="json") | dict(watched.facts))
+        config = watched.section.model_dump(mode="json") | dict(watched.facts)
+        tracker.start(config, read_metrics(watched.metrics_path))
     try:
-        yield
+        with hang.on_duty():
+            yield
     finally:
+        # Of a step that ended the run before its evaluation.
+        figures.hand_on()
         progress.stop()
         tracker.end()
     if stop.received is not None and trainer.state.global_step < trainer.state.max_steps:

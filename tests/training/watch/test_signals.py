@@ -70,11 +70,12 @@ def test_a_command_that_is_signalled_ends_with_one_line_and_its_code(number, cod
         "import sys, time\n"
         "from hermes_train import cli\n"
         "from hermes_train.training.watch.signals import stop_signals\n"
-        "def work():\n"
+        "@cli.app.command()\n"
+        "def work() -> None:\n"
         "    with stop_signals():\n"
         "        print('at work', flush=True)\n"
         "        time.sleep(60)\n"
-        "cli.app = work\n"
+        "sys.argv[1:] = ['work']\n"
         "cli.main()\n"
     )
     process = subprocess.Popen(

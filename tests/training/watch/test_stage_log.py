@@ -1,4 +1,5 @@
 import errno
+import os
 import socket
 
 import pytest
@@ -27,6 +28,14 @@ ENDINGS = [
     ),
 ]
 
+RUNTIME_ERRORS = [
+    ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx(...)`", EndReason.MACHINE),
+    ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", EndReason.MACHINE),
+    ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", EndReason.ERROR),
+    ("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmEx(...)`", EndReason.ERROR),
+    ("the shapes differ, not for a CUDA error", EndReason.ERROR),
+]
+
 
 @pytest.mark.parametrize(("error", "reason", "text"), ENDINGS, ids=lambda value: type(value).__name__)
 def test_the_last_line_says_why_a_stage_ended(tmp_path, error, reason, text):
@@ -39,6 +48,35 @@ def test_the_last_line_says_why_a_stage_ended(tmp_path, error, reason, text):
     assert log.end().reason is reason
     assert log.end().text.startswith(text)
     assert log.path.read_text().splitlines()[-1].split(" ", 1)[1].startswith(f"end ({reason}): {text}")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ESTALE, EndReason.MACHINE),
+        (errno.EIO, EndReason.MACHINE),
+        (errno.ETIMEDOUT, EndReason.MACHINE),
+        (errno.EDQUOT, EndReason.DISK),
+        (errno.ENOENT, EndReason.ERROR),
+    ],
+)
+def test_a_node_that_lost_its_files_is_told_from_a_file_that_is_not_there(tmp_path, number, reason):
+    log = StageLog(tmp_path)
+
+    with pytest.raises(OSError, match="packs"), log.last_word(1):
+        raise OSError(number, os.strerror(number), "packs/rows.bin")
+
+    assert log.end().reason is reason
+
+
+@pytest.mark.parametrize(("text", "reason"), RUNTIME_ERRORS)
+def test_errors_of_the_libraries_of_cuda_are_those_of_a_gpu_that_gave_up(tmp_path, text, reason):
+    log = StageLog(tmp_path)
+
+    with pytest.raises(RuntimeError), log.last_word(1):
+        raise RuntimeError(text)
+
+    assert log.end().reason is reason
 
 
 def test_the_first_reason_stays(tmp_path):
