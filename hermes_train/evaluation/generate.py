@@ -113,9 +113,10 @@ def continue_batch(
     max_new_tokens: int,
     sampling: Sampling | None = None,
     stops: Sequence[int] = (),
+    never: Sequence[int] = (),
 ) -> list[list[int]]:
     """Return the new tokens of each prompt of one batch, cut after the first that ends the turn or is one of `stops`,
-    which is kept. Greedy without `sampling`."""
+    which is kept. Tokens of `never` are not written. Greedy without `sampling`."""
     settings = model.generation_config
     longest = max(len(prompt) for prompt in prompts)
     input_ids = torch.full((len(prompts), longest), settings.pad_token_id)
@@ -129,6 +130,7 @@ def continue_batch(
         attention_mask=mask.to(model.device),
         max_new_tokens=max_new_tokens,
         eos_token_id=ends,
+        suppress_tokens=list(never) or None,
         # The draw is a processor that leaves one token to choose from.
         do_sample=False,
         logits_processor=LogitsProcessorList([SeededDraw(sampling)] if sampling else []),

@@ -2,7 +2,7 @@
 
 Length control as the Hermes 4 report has it (section 3.1): the model that SFT made thinks about problems of the data;
 where its thought is not closed after `budget` tokens, the thought is cut there, `</think>` is put after it, and the
-model itself answers. The result is trained on `</think>` and the end token alone.
+model itself answers, without another tag of a thought. The result is trained on `</think>` and the end token alone.
 
 One row of `part-00003.jsonl`:
 
@@ -184,6 +184,8 @@ class ThoughtSampler:
             [item.prefix for item in waiting],
             self._control.answer_tokens,
             self._sampling([item.problem for item in waiting], "answer"),
+            # A model that would think on closes the thought a second time, and no row may hold that.
+            never=[self._open, self._close],
         )
         return [self._row(item, ids) for item, ids in zip(waiting, answers, strict=True)]
 

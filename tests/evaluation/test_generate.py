@@ -73,6 +73,22 @@ def test_an_answer_ends_with_the_first_token_that_ends_the_turn_or_is_a_stop(tau
     assert stopped == whole[: whole.index(close) + 1]
 
 
+@pytest.mark.parametrize("settings", [None, sampling([7])])
+def test_a_token_that_is_ruled_out_is_not_written_by_a_model_that_would(taught, settings):
+    asked = [taught.maker.renderer.prompt([Message("user", "short")], None, Mode.THINK)]
+    prompts, close = (
+        encode(taught.maker.tokenizer, asked),
+        taught.maker.tokenizer.convert_tokens_to_ids("</think>"),
+    )
+
+    (free,) = continue_batch(taught.model, prompts, 8, settings)
+    (bound,) = continue_batch(taught.model, prompts, 8, settings, never=[close])
+
+    before = free.index(close)
+    assert bound[:before] == free[:before]
+    assert close not in bound and len(bound) > before
+
+
 def test_a_tag_that_the_prompt_wrote_counts_as_the_answers_own():
     assert with_opening("assistant\n<think>\n", Answer("so", 1)).text == "<think>\nso"
     assert with_opening("assistant\n", Answer("so", 1)).text == "so"

@@ -21,6 +21,7 @@ from hermes_train.packing.hybrid import (
     purpose_seed,
 )
 from hermes_train.packing.shards import identity_hash
+from hermes_train.recipe.schema import PackSection
 from hermes_train.recipe.training_sections import LengthControl
 
 
@@ -35,7 +36,9 @@ def control(budget=5, thoughts="kept", **settings):
 
 
 class Words:
-    """Takes words for tokens: the arithmetic of budgets needs no tokenizer."""
+    """The plan of the documents. It takes words for tokens: the arithmetic of budgets needs no tokenizer."""
+
+    pack, seed = PackSection(length=512), 0
 
     def __init__(self):
         self.counted = []

@@ -1,3 +1,4 @@
+import functools
 import os
 import signal
 import subprocess
@@ -78,8 +79,14 @@ def test_a_command_that_is_signalled_ends_with_one_line_and_its_code(number, cod
         "sys.argv[1:] = ['work']\n"
         "cli.main()\n"
     )
+    # A shell's background job, which the tests may be, ignores Ctrl-C, and so do its children.
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeded,
     )
     assert process.stdout.readline() == "at work\n"
 
