@@ -129,6 +129,7 @@ def evidence(**seen):
         "asked": None,
         "last_word": None,
         "stacks": {},
+        "stacks_folder": Path("stacks"),
         "rank_count": 2,
         "node_count": 2,
     }
@@ -161,7 +162,9 @@ STANDS = {0: RankStack("n1", Place(True, "all_reduce")), 1: RankStack("n2", Plac
         ({"last_word": word(EndReason.MACHINE)}, Outcome.MACHINE, ("n2",)),
         ({"last_word": word(EndReason.LOSS)}, Outcome.FAILED, ()),
         ({"last_word": word(EndReason.DISK)}, Outcome.FAILED, ()),
-        ({"last_word": word(EndReason.ERROR), "asked": "SIGUSR1"}, Outcome.FAILED, ()),
+        # The signal ended a compiler that a rank had started, for one.
+        ({"last_word": word(EndReason.ERROR), "asked": "SIGUSR1"}, Outcome.STOPPED, ()),
+        ({"last_word": word(EndReason.LOSS), "asked": "SIGUSR1"}, Outcome.FAILED, ()),
         ({"code": 2, "node_count": 1}, Outcome.FAILED, ()),
         ({"code": 2}, Outcome.UNFIT, ()),
         ({"code": 1}, Outcome.RANK_LOST, ()),
@@ -171,6 +174,15 @@ def test_how_a_try_ended_is_told_by_what_it_left(seen, outcome, blamed):
     found = ending(evidence(**seen))
 
     assert (found.outcome, found.blamed) == (outcome, blamed)
+
+
+def test_ranks_that_hung_without_a_word_of_theirs_are_told_by_their_stacks():
+    found = ending(evidence(stacks=STANDS, last_word=word(EndReason.SILENT)))
+
+    assert found.text == (
+        "no step for too long; the others wait for rank 1 on n2, which is at work in read_batch; "
+        "the stacks of 2 of 2 ranks lie in stacks"
+    )
 
 
 def checked(*, problems: Sequence[str] = (), no_room: str = "", **hosts: str) -> Record:

@@ -193,6 +193,7 @@ class _Attempting:
             return self._cut_short("and not saved within HERMES_SIGNAL_SECONDS; give it more of them")
         # A log that is as it was before tells of an earlier try.
         is_new = log.path.exists() and log.path.read_bytes() != before
+        stacks = stacks_folder(self.jobs, self.begun.place)
         return ending(
             Evidence(
                 is_done=self.pipeline.standing(self.stage).state is StageState.DONE,
@@ -200,7 +201,8 @@ class _Attempting:
                 code=step.code,
                 asked=step.asked.name if step.asked else None,
                 last_word=log.end() if is_new else None,
-                stacks=read_stacks(stacks_folder(self.jobs, self.begun.place)),
+                stacks=read_stacks(stacks),
+                stacks_folder=stacks,
                 rank_count=len(self.allocation.nodes) * self._ranks_per_node(),
                 node_count=len(self.allocation.nodes),
             )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hermes_train.cluster.attempts.allocation import Standing
 from hermes_train.cluster.attempts.decision import Ending, Outcome
 from hermes_train.cluster.preflight.record import Record
-from hermes_train.training.watch.stacks import RankStack, nodes_of, waited_for
+from hermes_train.training.watch.stacks import RankStack, describe, nodes_of, waited_for
 from hermes_train.training.watch.stage_log import End, EndReason
 
 _WRONG_USE = 2
@@ -36,8 +37,14 @@ class Evidence:
     """The ranks', in this try."""
     stacks: Mapping[int, RankStack]
     """Of the ranks that have not ended in order."""
+    stacks_folder: Path
     rank_count: int
     node_count: int
+
+    @property
+    def waited_for(self) -> str:
+        """For which rank the others wait, in words."""
+        return describe(self.stacks, self.rank_count, self.stacks_folder)
 
 
 def ending(seen: Evidence) -> Ending:
@@ -50,15 +57,16 @@ def ending(seen: Evidence) -> Ending:
     if word.reason is EndReason.SIGNAL:
         return Ending(Outcome.STOPPED, word.text)
     if word.reason is EndReason.HUNG or any(stack.place for stack in seen.stacks.values()):
-        told = (
-            word.text
-            if word.reason is EndReason.HUNG
-            else "the ranks hung; their stacks lie in jobs/<stage>/stacks"
-        )
+        # Without a word of theirs: whatever they stood in never let go of the interpreter.
+        told = word.text if word.reason is EndReason.HUNG else f"no step for too long; {seen.waited_for}"
         return Ending(Outcome.HUNG, told, nodes_of(seen.stacks, waited_for(seen.stacks, seen.rank_count)))
     if word.reason is EndReason.MACHINE:
         teller = _TELLER.match(word.text)
         return Ending(Outcome.MACHINE, word.text, (teller["node"],) if teller else ())
+    if word.reason is EndReason.ERROR and seen.asked:
+        # The signal reaches what the ranks have started as well, a compiler for one. An error that is their own comes
+        # back in the next try.
+        return Ending(Outcome.STOPPED, f"stopped by {seen.asked}, and ended with an error: {word.text}")
     if word.reason in _OWN_FAULTS:
         return Ending(Outcome.FAILED, word.text)
     if word.reason is EndReason.SILENT and seen.asked:

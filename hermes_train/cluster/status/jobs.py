@@ -62,11 +62,13 @@ def _asked(files: RunFiles, submitted: Sequence[SubmittedJob], when: datetime | 
         known = _job(files.run, job)
         if job.job in queued:
             yield in_queue(known, queued[job.job], waited_for(job, stages, queued))
-        elif made_since(files.changed(f"{job.stage}/manifest.json"), when):
-            # Not worth a question to Slurm, which forgets a job after some minutes.
+            continue
+        record = slurm.job_record(job.job)
+        if record is None and made_since(files.changed(f"{job.stage}/manifest.json"), when):
+            # Slurm forgets a job after some minutes.
             yield replace(known, place=JobPlace.ENDED_WELL, because="its stage is done")
         else:
-            yield out_of_queue(known, slurm.job_record(job.job))
+            yield out_of_queue(known, record)
 
 
 def made_since(manifest: datetime | None, launch: datetime | None) -> bool:

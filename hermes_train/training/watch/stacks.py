@@ -12,6 +12,9 @@ from traceback import FrameSummary
 _WAITS = "waits for other ranks"
 _HEADER = re.compile(r"rank (?P<rank>\d+) on (?P<node>\S+), process \d+")
 _PLACE = re.compile(rf"no step for \S+ minutes: (?P<how>{_WAITS}|is at work) in (?P<where>.*)")
+_WORDLESS = re.compile(r"Timeout \(\S+\)!")
+"""How `faulthandler` begins where the interpreter was never let go of, and no line of ours could be written."""
+_FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
 _COLLECTIVES = ("/torch/distributed/", "/deepspeed/comm/")
 _FRAMES_OF_A_COLLECTIVE = 6
 """How deep a collective's own frames lie, its logging and DeepSpeed's wrappers counted."""
@@ -64,10 +67,28 @@ def read_stacks(folder: Path) -> dict[int, RankStack]:
         if begun is None:
             # Its rank was killed before it had written the line.
             continue
-        places = (_PLACE.fullmatch(line) for line in rest)
-        told = next((Place(place["how"] == _WAITS, place["where"]) for place in places if place), None)
-        found[int(begun["rank"])] = RankStack(begun["node"], told)
+        found[int(begun["rank"])] = RankStack(begun["node"], _place_told(rest))
     return found
+
+
+def _place_told(lines: Sequence[str]) -> Place | None:
+    """Return where the main thread stands by the lines after the first; None for a rank that has told nothing."""
+    for line in lines:
+        if told := _PLACE.fullmatch(line):
+            return Place(told["how"] == _WAITS, told["where"])
+    if not any(_WORDLESS.fullmatch(line) for line in lines):
+        return None
+    # The newest thread stands first, so that the main one is the last; of its frames the innermost stands first.
+    begin = max(
+        (number for number, line in enumerate(lines) if line.startswith(("Thread ", "Current thread "))),
+        default=0,
+    )
+    frames = [
+        FrameSummary(frame["file"], int(frame["line"]), frame["name"], lookup_line=False)
+        for frame in map(_FRAME.fullmatch, reversed(lines[begin:]))
+        if frame
+    ]
+    return Place.of_stack(frames) if frames else None
 
 
 def waited_for(stacks: Mapping[int, RankStack], rank_count: int) -> tuple[int, ...]:

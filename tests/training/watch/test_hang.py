@@ -133,7 +133,34 @@ def test_a_rank_that_never_lets_go_of_the_interpreter_ends_with_its_stack_writte
     assert _codes(hung)["holds"] == [1]
     assert text.startswith("rank 0 on n0, process ")
     assert "in hold_the_interpreter" in text
+    (stack,) = read_stacks(_stacks(folder)).values()
+    assert not stack.place.waits and stack.place.where.startswith("hold_the_interpreter (")
     assert StageLog(folder / "sft").end() is None
+
+
+WORDLESS = """\
+rank 0 on n2, process 14111
+Timeout (0:01:40)!
+Thread 0x00007f9fd62bd6c0 (most recent call first):
+  File "/lib/python3.11/threading.py", line 331 in wait
+  File "/lib/python3.11/threading.py", line 1002 in _bootstrap
+
+Thread 0x00007fa012634b80 (most recent call first):
+  File "/lib/torch/distributed/distributed_c10d.py", line 4943 in reduce_scatter_single
+  File "/lib/deepspeed/runtime/comm/coalesced_collectives.py", line 128 in reduce_scatter_coalesced
+  File "<string>", line 1 in <module>
+"""
+
+
+def test_a_collective_that_holds_the_interpreter_is_told_as_one(tmp_path):
+    (tmp_path / "rank-0.txt").write_text(WORDLESS)
+    (tmp_path / "rank-1.txt").write_text("rank 1 on n1, process 4711\n")
+
+    stacks = read_stacks(tmp_path)
+
+    where = "reduce_scatter_single (/lib/torch/distributed/distributed_c10d.py, line 4943)"
+    assert stacks == {0: RankStack("n2", Place(True, where)), 1: RankStack("n1", None)}
+    assert waited_for(stacks, 2) == (1,)
 
 
 @pytest.mark.parametrize(
