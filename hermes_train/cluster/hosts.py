@@ -23,7 +23,7 @@ from hermes_train.cluster.host_orders import HOSTS, FirstHost, OtherHost
 from hermes_train.cluster.launching import LaunchRequest, only_launch, prepare_launch, require_own
 from hermes_train.cluster.preflight.presence import FOLDER
 from hermes_train.cluster.preflight.record import FILE, read_record
-from hermes_train.cluster.rendezvous import VARIABLE, Endpoint, is_here, parse_endpoint
+from hermes_train.cluster.rendezvous import VARIABLE, Endpoint, is_here, parse_endpoint, require_free
 from hermes_train.runs import JOBS, STAGES, TRAINING, StageState, fingerprint
 from hermes_train.training.watch import signals
 
@@ -164,6 +164,9 @@ def _lead(run: HostRun, tell: Callable[[str], None]) -> None:
     folder = run.pipeline.run_folder
     with only_launch(folder.path):
         with folder.locked():
+            if run.endpoint is not None:
+                # Now, and not after the stages of one process, which may take hours.
+                require_free(run.endpoint)
             run.pipeline.open()
         if run.endpoint is None:
             _make_all(run, tell, lambda part: None)

@@ -73,7 +73,7 @@ def meeting(endpoint: Endpoint, environment: Mapping[str, str]) -> Meeting:
     """Return how this host comes to the endpoint. Raises UserError where the hosts could not meet there."""
     address = _resolved(endpoint)
     if is_host(endpoint, address, environment):
-        _require_free(endpoint)
+        require_free(endpoint)
         # The name that the others know, for its address may be the loopback here.
         return Meeting(True, endpoint.host, _interface(address))
     own = _own_address(endpoint, address)
@@ -175,7 +175,7 @@ def _await_host(endpoint: Endpoint) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _require_free(endpoint: Endpoint) -> None:
+def require_free(endpoint: Endpoint) -> None:
     """Raise UserError where another process listens on the port: hosts that come to it would meet nobody."""
     with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as probe:
         # As the rendezvous does it: connections of an earlier one that are closing are no hindrance.

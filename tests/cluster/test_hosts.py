@@ -63,8 +63,15 @@ def network() -> Iterator[HostNetwork]:
         yield made
 
 
-def start_all(network: HostNetwork, command: list[str], runs: Path, port: int, **more: str) -> dict:
-    """Start one command on every host, as its user does."""
+def start_all(
+    network: HostNetwork,
+    command: list[str],
+    runs: Path,
+    port: int,
+    hosts: tuple[int, ...] = HOSTS,
+    **more: str,
+) -> dict[int, subprocess.Popen[str]]:
+    """Start one command on hosts, as their user does."""
     environment = {
         "HERMES_NODES": "3",
         "HERMES_RENDEZVOUS": f"h1:{port}",
@@ -74,7 +81,7 @@ def start_all(network: HostNetwork, command: list[str], runs: Path, port: int, *
         "CUDA_VISIBLE_DEVICES": "",
         **more,
     }
-    return {host: network.start(host, command, runs / f"h{host}.out", environment) for host in HOSTS}
+    return {host: network.start(host, command, runs / f"h{host}.out", environment) for host in hosts}
 
 
 def await_all(processes: dict[int, subprocess.Popen[str]], runs: Path) -> Ended:
@@ -237,3 +244,22 @@ def test_every_recipe_is_printed_for_the_first_host_and_for_the_others(recipe: s
     assert checked.stdout == ""
     # A recipe for several hosts trains on the first and on the others.
     assert done.stdout.count("launch/torchrun.sh sft") == (2 if "HERMES_RENDEZVOUS" in done.stdout else 1)
+
+
+HELD_PORT = """
+import socket, subprocess, sys
+with socket.socket() as stale:
+    stale.bind(("", int(sys.argv[1])))
+    stale.listen()
+    sys.exit(subprocess.run(sys.argv[2:], check=False).returncode)
+"""
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made(network: HostNetwork, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HELD_PORT, "29409", *LAUNCH, "--runs", str(tmp_path), *OPTIONS]
+
+    first = start_all(network, command, tmp_path, 29409, hosts=(1,))[1]
+
+    assert first.wait(60) == 2
+    assert "the port 29409 of " in (told := (tmp_path / "h1.out").read_text()) and "is taken" in told
+    assert not (tmp_path / "smoke" / "prepare").exists()
