@@ -20,9 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/hermes-train run recipes/demo.yaml
 
-# One test more at a time than the two cores of a small machine: those of clusters wait for most of their time.
 test: setup
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff check .

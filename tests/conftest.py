@@ -19,7 +19,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
-# Several tests run at a time; with two threads each they would wait for each other.
+# Two tests run at a time; with two threads each they would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
@@ -30,13 +30,9 @@ WandbRecords = Callable[[Path], list[list[Any]]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the files with long tests first, so that no worker is left with one at the end; before all others those
-    of Slurm, which mostly wait and leave the cores to the tests beside them."""
-    slow = {
-        marker: {item.path for item in items if item.get_closest_marker(marker)}
-        for marker in ("slurm", "long")
-    }
-    items.sort(key=lambda item: (item.path not in slow["slurm"], item.path not in slow["long"]))
+    """Start the files with long tests first, so that no worker is left with one at the end."""
+    long_files = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long_files)
 
 
 @pytest.hookimpl(hookwrapper=True)
