@@ -21,7 +21,7 @@ REQUIRED_PACKAGES = (
     "jsonschema-rs", "reasoning-gym",
 )  # fmt: skip
 OPTIONAL_PACKAGES = {
-    "flash-attn": "attention falls back to SDPA (extra `gpu`)",
+    "flash-attn": "attention takes the varlen of PyTorch (extra `gpu`)",
     "gguf": "GGUF bases, the demo's among them, cannot be read (extra `demo`)",
     "ray": "the filter runs locally or on Slurm only (extra `ray`)",
 }

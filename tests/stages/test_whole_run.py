@@ -132,19 +132,46 @@ def test_weights_are_exported_in_shards_of_the_asked_size(finished_run, tmp_path
     AutoModelForCausalLM.from_pretrained(folder)
 
 
-def test_an_adapter_is_merged_into_plain_weights(runs, hermes_train, smoke):
-    # That several ranks come to the same weights stands in tests/training/test_ranks_agree.py.
-    done = hermes_train("sft", smoke, "--runs", runs, "-o", "sft.lora={rank: 4, alpha: 8}")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_an_adapter_is_merged_into_plain_weights(packed_runs, tmp_path, hermes_train, smoke):
+    adapter = [
+        *("-o", "sft.lora={rank: 4, alpha: 8}"),
+        *("-o", "sft.precision=fp32"),
+        *("-o", "model.dtype=float32"),
+    ]
+    shutil.copytree(packed_runs, tmp_path / "1")
+    done = hermes_train("run", smoke, "--until", "pack", "--runs", tmp_path / "1", *adapter)
+    assert done.returncode == 0, done.stderr
+    shutil.copytree(tmp_path / "1", tmp_path / "2")
+    for ranks in (1, 2):
+        done = hermes_train("sft", smoke, "--runs", tmp_path / str(ranks), *adapter, ranks=ranks)
+        assert done.returncode == 0, done.stdout + done.stderr
+    runs = [tmp_path / str(ranks) / "smoke" for ranks in (1, 2)]
 
-    base, merged = (
-        AutoModelForCausalLM.from_pretrained(runs / "smoke" / stage / "model").state_dict()
-        for stage in ("prepare", "sft")
-    )
+    base = AutoModelForCausalLM.from_pretrained(runs[0] / "prepare" / "model").state_dict()
+    one, two = (AutoModelForCausalLM.from_pretrained(run / "sft" / "model").state_dict() for run in runs)
 
-    assert base.keys() == merged.keys()
-    moved = {name for name in base if not base[name].equal(merged[name])}
+    moved = {name for name in base if not base[name].equal(one[name])}
     assert moved == {name for name in base if "proj" in name}
+    for name in base:
+        assert (one[name] - two[name]).abs().max() < 1e-4, name
+
+
+def test_a_wandb_run_keeps_its_id_when_the_stage_goes_on(runs, hermes_train, smoke):
+    offline = ["-o", "tracking.wandb.mode=offline"]
+    done = hermes_train("sft", smoke, "--runs", runs, *offline)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = runs / "smoke" / "sft"
+    identity = (folder / "wandb_id.txt").read_text()
+    # As after a kill before the manifest was written.
+    (folder / "manifest.json").unlink()
+
+    done = hermes_train("sft", smoke, "--runs", runs, *offline)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "wandb_id.txt").read_text() == identity
+    runs_on_disk = list((folder / "wandb").glob("offline-run-*"))
+    assert len(runs_on_disk) == 2
+    assert all(path.name.endswith(identity) for path in runs_on_disk)
 
 
 @pytest.mark.real_data

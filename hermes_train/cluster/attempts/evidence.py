@@ -41,11 +41,6 @@ class Evidence:
     rank_count: int
     node_count: int
 
-    @property
-    def waited_for(self) -> str:
-        """For which rank the others wait, in words."""
-        return describe(self.stacks, self.rank_count, self.stacks_folder)
-
 
 def ending(seen: Evidence) -> Ending:
     """Return how the ranks ended, and which nodes are to blame where that can be told."""
@@ -57,8 +52,10 @@ def ending(seen: Evidence) -> Ending:
     if word.reason is EndReason.SIGNAL:
         return Ending(Outcome.STOPPED, word.text)
     if word.reason is EndReason.HUNG or any(stack.place for stack in seen.stacks.values()):
-        # Without a word of theirs: whatever they stood in never let go of the interpreter.
-        told = word.text if word.reason is EndReason.HUNG else f"no step for too long; {seen.waited_for}"
+        told = word.text
+        if word.reason is not EndReason.HUNG:
+            # Whatever the ranks stood in never let go of the interpreter, so that they left no word.
+            told = f"no step for too long; {describe(seen.stacks, seen.rank_count, seen.stacks_folder)}"
         return Ending(Outcome.HUNG, told, nodes_of(seen.stacks, waited_for(seen.stacks, seen.rank_count)))
     if word.reason is EndReason.MACHINE:
         teller = _TELLER.match(word.text)

@@ -111,9 +111,12 @@ def _sockets(marker: str, port: int) -> Iterator[str]:
 
 
 def _mounts() -> Iterator[str]:
-    places = (line.split()[4] for line in _lines("/proc/self/mountinfo"))
-    # Where `ip netns` keeps the namespaces that are hosts to the tests of clusters, which may run at the same time.
-    yield from (place for place in places if not place.startswith("/run/netns"))
+    for line in _lines("/proc/self/mountinfo"):
+        place, kind = line.split()[4], line.partition(" - ")[2].split()[0]
+        # The folder of `ip netns`, and the namespaces in it that are hosts to the tests of clusters, which may run at
+        # the same time.
+        if place != "/run/netns" and not (place.startswith("/run/netns/") and kind == "nsfs"):
+            yield place
 
 
 def _own_descriptors() -> list[str]:
