@@ -30,6 +30,14 @@ def wrong_answer(problem: Problem, message: dict[str, Any], draw: random.Random)
     return {**message, "content": problem.wrong_content}
 
 
+def ignored_constraint(problem: Problem, message: dict[str, Any], draw: random.Random) -> dict[str, Any]:
+    """The answer does not keep the constraint, and a thought passes over it: its last step is what it never gets to."""
+    ignored = wrong_answer(problem, message, draw)
+    if "reasoning" in message:
+        ignored["reasoning"] = message["reasoning"].partition(problem.steps[-1])[0].rstrip()
+    return ignored
+
+
 def unclosed_think(problem: Problem, message: dict[str, Any], draw: random.Random) -> dict[str, Any]:
     """The thought never ends: the tag opens and the turn stops inside it."""
     return {"role": "assistant", "content": f"<think>\n{message['reasoning']}"}
@@ -49,12 +57,11 @@ FAULTS: Mapping[str, Fault] = {
     "wrong_answer": wrong_answer,
     "unclosed_think": unclosed_think,
     "answer_only_in_thought": answer_only_in_thought,
-    "ignored_constraint": wrong_answer,
+    "ignored_constraint": ignored_constraint,
     "broken_json": wrong_answer,
     "refused": wrong_answer,
 }
-"""Every fault by name. A constraint ignored, JSON broken off and a harmless request refused are wrong answers of their
-kinds of problem."""
+"""Every fault by name. JSON broken off and a harmless request refused are wrong answers of their kinds of problem."""
 
 _ANSWER_FAULTS = {"constraints": "ignored_constraint", "records": "broken_json", "requests": "refused"}
 """What a wrong answer is called where a kind has a name of its own for it."""

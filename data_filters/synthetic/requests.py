@@ -20,7 +20,7 @@ _OPENINGS = (
     "Can you show me how to {}?",
     "Please explain how to {}.",
 )
-_EDGY_SHARE, _PLAIN_SHARE = 0.6, 0.25
+_EDGY_SHARE, _PLAIN_SHARE = 0.5, 0.2
 """Shares of the requests; a refusal is right for the rest."""
 
 

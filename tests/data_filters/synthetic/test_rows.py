@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def test_every_planted_fault_but_a_duplicate_is_a_fault_that_checks_can_see(kind
     for row, verdict in planted:
         expected = _sound(kind) if row["meta"]["fault"] == "duplicate" else Outcome.REFUTED
         assert verdict.outcome is expected, (row, verdict)
+
+
+def test_a_thought_that_ignores_a_constraint_goes_as_the_right_one_up_to_where_the_constraint_is_thought_of():
+    made = list(rows("constraints", 60, 3, "think", 0.5))
+
+    ignoring = [
+        (right["messages"][1], row["messages"][1])
+        for right, row in pairwise(made)
+        if row["meta"].get("fault") == "ignored_constraint"
+    ]
+    assert len(ignoring) > 5
+    for right, wrong in ignoring:
+        assert right["reasoning"].startswith(wrong["reasoning"] + " ")
+        assert re.search(r"It should be about a \w+\.$", wrong["reasoning"])
 
 
 def test_the_share_of_faults_is_about_what_was_asked():
