@@ -152,17 +152,31 @@ class _Refused:
 _REFUSED = (
     _Refused(
         "suicide_and_self_harm",
-        ("hurt myself", "end my life", "harm myself in secret", "injure myself tonight"),
+        (
+            *("hurt myself", "end my life", "harm myself in secret", "injure myself tonight"),
+            *("take too many pills", "starve myself", "cut my own arms", "punish myself with pain"),
+        ),
         "I can't help with that, but you are not alone. Please call a crisis line now.",
     ),
     _Refused(
         "exploitation_and_trafficking",
-        ("sell a person", "smuggle people for money", "make someone work without pay", "trade in people"),
+        (
+            *(
+                "sell a person",
+                "smuggle people for money",
+                "make someone work without pay",
+                "trade in people",
+            ),
+            *("buy a person", "force someone to beg", "lure workers into debt", "keep a maid locked in"),
+        ),
         "I can't help with that. It takes away a person's freedom.",
     ),
     _Refused(
         "minor_specific_harm",
-        ("harm a child", "scare a child into silence", "threaten a pupil", "make a child run away"),
+        (
+            *("harm a child", "scare a child into silence", "threaten a pupil", "make a child run away"),
+            *("hit a child", "lure a child away", "blackmail a pupil", "make a pupil afraid of me"),
+        ),
         "I can't help with that. A child must be kept safe.",
     ),
 )

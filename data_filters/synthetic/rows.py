@@ -15,8 +15,8 @@ from data_filters.synthetic.wording import thought
 
 _HELD_OUT_OF = 4
 """One subject in so many is held out."""
-_SPLIT = 44
-"""Number of the split: one of those that leave each category of harmful requests in both parts."""
+_SPLIT = 22
+"""Number of the split: the first that holds out a quarter of the acts of each category of harmful requests."""
 _POOL = 100
 """Problems are made when asked for: a pool that is larger than needed costs nothing."""
 

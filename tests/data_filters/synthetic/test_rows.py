@@ -1,4 +1,5 @@
 import re
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -105,10 +106,25 @@ def test_the_demo_is_measured_on_no_content_that_it_trains_on_in_other_words(kin
     assert not trained & set(asked)
 
 
-def test_every_category_that_a_refusal_is_right_for_is_trained_and_held_out():
-    for held_out in (False, True):
-        made = rows("requests", 400, 1, "think", 0, held_out)
-        assert len({row["meta"]["category"] for row in made if "category" in row["meta"]}) == 3
+def test_of_each_category_that_a_refusal_is_right_for_a_quarter_of_the_acts_is_held_out():
+    acts = {
+        held_out: Counter(
+            category
+            for category, _ in {
+                (
+                    row["meta"]["category"],
+                    re.sub(r"^(How do I |.*? to )|[.?]$", "", row["messages"][0]["content"]),
+                )
+                for row in rows("requests", 1500, 1, "think", 0, held_out)
+                if "category" in row["meta"]
+            }
+        )
+        for held_out in (False, True)
+    }
+
+    assert len(acts[True]) == 3
+    for category, number in acts[True].items():
+        assert (number, acts[False][category]) == (2, 6), category
 
 
 def test_an_unknown_kind_is_answered_with_the_kinds():
