@@ -24,7 +24,7 @@ from hermes_train.command_options import (
     load_pipeline,
     quiet_libraries,
 )
-from hermes_train.runs import RunFailedError
+from hermes_train.runs import DEFAULT_RUNS, RunFailedError
 from hermes_train.training.watch.signals import EXIT_STOPPED, StopSignal
 
 
@@ -70,7 +70,7 @@ def _options(
 def run(
     recipe: RecipeArgument,
     until: Annotated[str, typer.Option(help="The last stage to make.")] = "export",
-    runs: RunsOption = Path("runs"),
+    runs: RunsOption = DEFAULT_RUNS,
     override: OverrideOption = None,
 ) -> None:
     """Make the whole run; stages that are done are skipped, an interrupted one goes on."""
@@ -89,7 +89,7 @@ def run(
 
 def _stage_command(stage: str, help_text: str) -> None:
     def command(
-        recipe: RecipeArgument, runs: RunsOption = Path("runs"), override: OverrideOption = None
+        recipe: RecipeArgument, runs: RunsOption = DEFAULT_RUNS, override: OverrideOption = None
     ) -> None:
         _make_one(stage, recipe, runs, override)
 
@@ -201,7 +201,7 @@ def plan(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
-    runs: RunsOption = Path("runs"),
+    runs: RunsOption = DEFAULT_RUNS,
     override: OverrideOption = None,
 ) -> None:
     """Tell whether a recipe fits on its machines, what to change, how long it takes and what disk it needs."""
@@ -271,7 +271,7 @@ def labels(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per document: id, tokens, labels.")
     ] = False,
-    runs: RunsOption = Path("runs"),
+    runs: RunsOption = DEFAULT_RUNS,
     override: OverrideOption = None,
 ) -> None:
     """Show conversations with the tokens that carry loss; what is rejected goes to stderr with its reason."""

@@ -15,6 +15,7 @@ from hermes_train.command_options import (
     load_pipeline,
     quiet_libraries,
 )
+from hermes_train.runs import DEFAULT_RUNS
 
 
 def add_cluster_commands(app: typer.Typer) -> None:
@@ -41,7 +42,7 @@ def launch(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the commands as a script for bash; start nothing.")
     ] = False,
-    runs: RunsOption = Path("runs"),
+    runs: RunsOption = DEFAULT_RUNS,
     override: OverrideOption = None,
 ) -> None:
     """Make the whole run on a cluster: each stage that is not done is a job, which starts after the one before it."""
@@ -76,7 +77,7 @@ def status(
 def attempt(
     stage: Annotated[str, typer.Argument(help="sft, hybrid or dpo.", show_default=False)],
     recipe: RecipeArgument,
-    runs: RunsOption = Path("runs"),
+    runs: RunsOption = DEFAULT_RUNS,
     override: OverrideOption = None,
 ) -> None:
     """Try to train a stage in a Slurm job, on its nodes; what fails is put back into the queue or given up."""
@@ -90,7 +91,7 @@ def preflight(
     patience: Annotated[
         float, typer.Option(min=1, help="Seconds to wait for a rank that does not come, or hangs.")
     ] = 120.0,
-    runs: RunsOption = Path("runs"),
+    runs: RunsOption = DEFAULT_RUNS,
     override: OverrideOption = None,
 ) -> None:
     """Check that every host is fit to train: software, GPUs, folders, clocks, bandwidth. Works under torchrun."""

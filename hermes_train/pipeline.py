@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,7 @@ from hermes_train.runs import (
     StageFolder,
     StageState,
     Standing,
+    recipe_and_options,
 )
 from hermes_train.stages.filter import PROBLEMS_FILE
 from hermes_train.stages.sections import Inputs, stage_inputs
@@ -150,10 +152,11 @@ class Pipeline:
         for earlier in BUILT_ON[stage]:
             standing = self.standing(earlier)
             if standing.state is not StageState.DONE:
-                raise UserError(
-                    f"{stage} builds on {earlier}, which is {standing}; run `hermes-train run {self.loaded.path} "
-                    f"--until {earlier}` first"
+                given = recipe_and_options(
+                    str(self.loaded.path), self.run_folder.path.parent, self.loaded.overrides
                 )
+                command = shlex.join(["hermes-train", "run", *given, "--until", earlier])
+                raise UserError(f"{stage} builds on {earlier}, which is {standing}; run `{command}` first")
 
     def _make_in_best_place(self, stage: str) -> None:
         """Train on all GPUs of this machine through torchrun; do everything else here."""

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,12 +57,21 @@ BUILT_ON = {
 }
 """The stages that a stage reads from; they must be done first."""
 
+DEFAULT_RUNS = Path("runs")
+"""Where the folders of runs lie unless --runs says otherwise."""
+
 JOBS = "jobs"
 """The folder of what the jobs of a cluster leave beside the stages: their output, their record, their tries."""
 
 
 _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 """What flock says on Lustre that is mounted without `flock`, and on NFS without lockd."""
+
+
+def recipe_and_options(recipe: str, runs: Path, overrides: Iterable[str]) -> list[str]:
+    """Return what stands behind the name of a command for this recipe in this folder, as a user would type it."""
+    folder = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
+    return [recipe, *folder, *(part for override in overrides for part in ("-o", override))]
 
 
 class RunHeldError(UserError):

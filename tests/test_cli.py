@@ -147,9 +147,13 @@ def test_the_run_folder_of_another_recipe_is_refused(hermes_train, tmp_path):
 
 
 def test_a_stage_whose_forerunners_are_not_done_says_what_to_run(hermes_train, smoke, tmp_path):
-    done = hermes_train("sft", smoke, "--runs", tmp_path)
+    done = hermes_train("sft", smoke, "--runs", tmp_path, "-o", "sft.steps=9")
 
-    refused(done, "sft builds on prepare, which is not made yet; run `hermes-train run")
+    refused(
+        done,
+        "sft builds on prepare, which is not made yet; run "
+        f"`hermes-train run {smoke} --runs {tmp_path} -o sft.steps=9 --until prepare` first",
+    )
 
 
 def test_a_global_batch_that_the_ranks_do_not_divide_is_refused_with_all_numbers(hermes_train, smoke, runs):

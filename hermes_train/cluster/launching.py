@@ -24,7 +24,7 @@ from hermes_train.plan.plan import Plan, PlanRequest, make_plan
 from hermes_train.plan.stages import Fit
 from hermes_train.plan.tables import options
 from hermes_train.recipe.load import load_recipe
-from hermes_train.runs import STAGES, take_lock
+from hermes_train.runs import DEFAULT_RUNS, STAGES, take_lock
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +41,7 @@ class LaunchRequest:
 
     recipe: Path
     overrides: Sequence[str] = ()
-    runs: Path = Path("runs")
+    runs: Path = DEFAULT_RUNS
     until: str = STAGES[-1]
     nodes: int | None = None
     gpus_per_node: int | None = None

@@ -24,7 +24,7 @@ from hermes_train.plan.schedule import (
 from hermes_train.plan.stages import StagePlan
 from hermes_train.recipe.load import load_recipe
 from hermes_train.recipe.schema import ClusterSection, Recipe
-from hermes_train.runs import RunFolder
+from hermes_train.runs import DEFAULT_RUNS, RunFolder
 
 PLANNED_WITHOUT_GPUS = "h100"
 """What a plan takes where the recipe is for CPUs: how the run would go on GPUs."""
@@ -36,7 +36,7 @@ class PlanRequest:
 
     recipe: Path
     overrides: Sequence[str] = ()
-    runs: Path = Path("runs")
+    runs: Path = DEFAULT_RUNS
     nodes: int | None = None
     gpus_per_node: int | None = None
     gpu: str | None = None

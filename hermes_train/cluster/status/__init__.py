@@ -22,7 +22,7 @@ from hermes_train.cluster.status.records import JobsStatus, RunStatus
 from hermes_train.cluster.status.stages import read_stages
 from hermes_train.cluster.status.training import read_training
 from hermes_train.report.records import TRAINING_STAGES
-from hermes_train.runs import JOBS
+from hermes_train.runs import JOBS, recipe_and_options
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,9 @@ class Launcher(StrEnum):
 
 def go_on_command(run: Path, card: RunCard, launcher: Launcher) -> str:
     """Return the command line that starts what is not done of a run."""
-    command = [*launcher.split(), card.recipe_path or card.recipe]
     # `.` has no name, and its parent is `.` again.
     runs = run.parent if run.name else run.resolve().parent
-    if str(runs) != "runs":
-        command += ["--runs", str(runs)]
-    for override in card.overrides:
-        command += ["-o", override]
+    command = [*launcher.split(), *recipe_and_options(card.recipe_path or card.recipe, runs, card.overrides)]
     where = " (on every host, with HERMES_NODES and HERMES_RENDEZVOUS)" if launcher is Launcher.HOSTS else ""
     return shlex.join(command) + where
 
