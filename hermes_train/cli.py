@@ -78,9 +78,11 @@ def run(
 
     if until not in STAGES:
         raise UserError(f"--until {until}: there is no such stage; the stages are {', '.join(STAGES)}")
+    from hermes_train.cluster.run_jobs import require_none_beside
     from hermes_train.training.watch.signals import stop_signals
 
     pipeline = load_pipeline(recipe, runs, override)
+    require_none_beside(pipeline.run_folder.path, lambda line: pipeline.console.print(line, highlight=False))
     with stop_signals():
         with pipeline.run_folder.locked():
             pipeline.open()

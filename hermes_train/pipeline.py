@@ -332,6 +332,7 @@ class Pipeline:
             from hermes_train.training import ranks
 
             ranks.use_cpu()
+            from hermes_train.evaluation.generate import free_gpu_memory
             from hermes_train.packing.documents import load_maker
             from hermes_train.stages.evaluate import evaluate_model
 
@@ -353,6 +354,7 @@ class Pipeline:
                     folder.path,
                     update,
                 )
+            free_gpu_memory()
             folder.finish(inputs, figures, time.perf_counter() - started)
             if MADE_BY[model] in TRAINING:
                 self._track_answers(MADE_BY[model], folder.path)
@@ -362,10 +364,12 @@ class Pipeline:
 
     def _track_answers(self, stage: str, evaluated: Path) -> None:
         """Lay the answers of the model that a training stage made beside the stage's curves."""
+        from hermes_train.training.watch.metrics import read_metrics
         from hermes_train.training.watch.tracking import StageTracker
 
-        tracker = StageTracker(self.recipe.tracking.wandb, self.recipe.name, stage, self._folder(stage))
-        tracker.start({})
+        folder = self._folder(stage)
+        tracker = StageTracker(self.recipe.tracking.wandb, self.recipe.name, stage, folder)
+        tracker.start({}, read_metrics(folder / "metrics.jsonl"))
         tracker.log_answers(evaluated)
         tracker.end()
 

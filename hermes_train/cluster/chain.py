@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes_train.cluster.environment import FILE_NAME, LAUNCH, OF_HOSTS, ClusterEnvironment
+from hermes_train.cluster.run_jobs import mark_of
 from hermes_train.recipe.load import LoadedRecipe
 from hermes_train.recipe.schema import ClusterSection
 from hermes_train.runs import JOBS, STAGES, TRAINING, StageState, Standing
@@ -41,11 +42,6 @@ class RunOnSlurm:
             "HERMES_CHECKOUT": str(LAUNCH.parent),
             FILE_NAME: str(self.environment.file.resolve()),
         }
-
-    @property
-    def mark(self) -> str:
-        """The comment of the run's jobs, by which they are known in the queue."""
-        return f"hermes-train {self.run_folder.resolve()}"
 
     def log_folder(self, stage: str) -> Path:
         """Return where the output of a stage's jobs goes."""
@@ -126,7 +122,7 @@ def _job(run: RunOnSlurm, stage: str, after: str | None) -> Job:
         time=time,
         options=(
             f"--job-name={run.loaded.recipe.name}-{stage}",
-            f"--comment={run.mark}",
+            f"--comment={mark_of(run.run_folder)}",
             f"--output={run.log_folder(stage)}/%j.log",
             # Whatever the site's default is: the jobs need the user's variables.
             "--export=ALL",

@@ -17,8 +17,9 @@ from rich.console import Console
 from data_filters.errors import RunFailedError, UserError
 from hermes_train.cluster import slurm
 from hermes_train.cluster.chain import Job, RunOnSlurm, chain_jobs, script
-from hermes_train.cluster.chain_record import Chain, SubmittedJob, read_chain, write_chain
+from hermes_train.cluster.chain_record import Chain, SubmittedJob, write_chain
 from hermes_train.cluster.environment import read_environment
+from hermes_train.cluster.run_jobs import queued_jobs_of, require_none_before_launch
 from hermes_train.plan.answers import evaluation_gpus
 from hermes_train.plan.plan import Plan, PlanRequest, make_plan
 from hermes_train.plan.stages import Fit
@@ -79,7 +80,7 @@ def launch_on_slurm(request: LaunchRequest, dry_run: bool, console: Console) -> 
         slurm.require_slurm()
         require_own(run.run_folder)
         with only_launch(run.run_folder):
-            _require_none_queued(run)
+            require_none_before_launch(run.run_folder)
             _require_all_accepted(run, jobs)
             with pipeline.run_folder.locked():
                 pipeline.open()
@@ -156,34 +157,6 @@ def only_launch(run_folder: Path) -> Iterator[None]:
         yield
 
 
-def _require_none_queued(run: RunOnSlurm) -> None:
-    """Raise UserError where jobs of the run wait or run."""
-    try:
-        queued = _queued(run)
-    except slurm.SlurmUnreachableError as error:
-        raise RunFailedError(
-            f"Slurm does not say whether jobs of {run.run_folder} are in its queue ({error}); nothing was submitted, "
-            "try again when it answers"
-        ) from error
-    if queued:
-        told = ", ".join(f"{job.job} ({job.name}, {job.state.lower()})" for job in queued)
-        ids = " ".join(str(job.job) for job in queued)
-        raise UserError(
-            f"jobs of {run.run_folder} are in the queue already: {told}; nothing was submitted. Wait for them, or "
-            f"take them out with `scancel {ids}` and launch again"
-        )
-
-
-def _queued(run: RunOnSlurm) -> list[slurm.QueuedJob]:
-    """The jobs of the run that wait or run: by their mark, and by the record where a site changes comments."""
-    chain = read_chain(run.run_folder)
-    recorded = {job.job for job in chain.jobs} if chain else set()
-    own = slurm.queued_jobs(user=str(os.getuid()))
-    names = {f"{run.loaded.recipe.name}-{stage}" for stage in STAGES}
-    mine = [job for job in own if job.comment == run.mark or (job.job in recorded and job.name in names)]
-    return sorted(mine, key=lambda job: job.job)
-
-
 def _require_all_accepted(run: RunOnSlurm, jobs: Sequence[Job]) -> None:
     """Ask Slurm about every job before the first is submitted. Raises UserError with its reason."""
     for job in jobs:
@@ -247,7 +220,7 @@ def _taken_back(run: RunOnSlurm, chain: Chain) -> str:
     """
     numbers = {job.job for job in chain.jobs}
     try:
-        numbers |= {job.job for job in _queued(run)}
+        numbers |= {job.job for job in queued_jobs_of(run.run_folder)}
         slurm.cancel(numbers)
     except slurm.SlurmError as error:
         standing = " ".join(map(str, sorted(numbers))) or "none that is known"

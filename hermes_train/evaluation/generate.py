@@ -6,6 +6,7 @@ prompts beside it.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,13 @@ def load_for_answers(folder: Path, dtype: str) -> PreTrainedModel:
         folder, dtype=DTYPES[dtype], device_map=placed if on_gpu else None, trust_remote_code=False
     )
     return model.eval()
+
+
+def free_gpu_memory() -> None:
+    """Give back to the GPUs what models held that nothing refers to any more: training comes next, in this process or
+    in ranks of their own."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def generate(

@@ -193,6 +193,8 @@ PairLoss = Literal[
     "discopop",
 ]
 _SMOOTHED = ("robust", "exo_pair", "aot", "aot_unpaired")
+OF_ROWS = ("aot", "aot_unpaired")
+"""Losses that compare the pairs of one row with each other, so that they depend on how the global batch is split."""
 
 
 class DpoSection(TrainingSection):
@@ -201,7 +203,7 @@ class DpoSection(TrainingSection):
     beta: Annotated[float, Field(gt=0)] = 0.1
     loss: PairLoss = "sigmoid"
     """TRL's name of the loss. `aot` and `aot_unpaired` compare the pairs of one row with each other, so that they alone
-    depend on how the global batch is split."""
+    depend on how the global batch is split, and begin anew where `micro_batch` changes."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     """Share of pairs taken to be the wrong way round, by `robust`, `exo_pair`, `aot` and `aot_unpaired`."""
     sft_weight: Annotated[float, Field(ge=0)] = 0.0

@@ -6,7 +6,6 @@ hybrid/packs/           the documents of the pack stage, those of length control
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 from collections import Counter
@@ -17,11 +16,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 
 from data_filters.files import read_jsonl, write_folder_whole, write_jsonl
 from data_filters.samples import Sample
-from hermes_train.evaluation.generate import load_for_answers
+from hermes_train.evaluation.generate import free_gpu_memory, load_for_answers
 from hermes_train.evaluation.thoughts import SampledThought, ThoughtOutcome, ThoughtSampler
 from hermes_train.packing.documents import Tally
 from hermes_train.packing.hybrid import (
@@ -104,10 +102,8 @@ def _sample_parts(
             progress(sum(file.exists() for file in all_files), len(all_files))
         # The stage lets signals wait for training to save; here each part is saved.
         signals.obey_requested()
-    # Training needs the memory of the GPU.
     del model, sampler
-    gc.collect()
-    torch.cuda.empty_cache()
+    free_gpu_memory()
 
 
 def _control(inputs: HybridInputs) -> LengthControl:

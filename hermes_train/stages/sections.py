@@ -15,7 +15,7 @@ from data_filters.readers import source_files
 from data_filters.settings import Source
 from hermes_train import __version__
 from hermes_train.recipe.schema import Recipe
-from hermes_train.recipe.training_sections import DpoSection, HybridSection
+from hermes_train.recipe.training_sections import OF_ROWS, DpoSection, HybridSection
 from hermes_train.runs import file_fingerprint, fingerprint
 
 Inputs = dict[str, str]
@@ -30,7 +30,9 @@ _SAMPLED_FOR_LENGTH_CONTROL = (
 _DPO_DATA = ("refusals", "pairs", "max_length", "global_batch")
 _NO_EFFECT_ON_LOSS = {
     *("save_every", "keep_checkpoints", "evaluate_every", "spikes"),
-    *("activation_offload", "kernels"),
+    *("gradient_checkpointing", "activation_offload", "kernels"),
+    # The loss of a step is the same for every split of its global batch.
+    "micro_batch",
 }
 _ROUNDED_ON_THE_WAY = ("quantised_weights", "quantised_gradients")
 """What of `parallel` changes the numbers themselves, beyond the order in which they are added up."""
@@ -133,6 +135,8 @@ def _training(prefix: str, section: Any) -> Inputs:
     if getattr(section, "keep_best", False):
         # The best is chosen among the steps that are saved.
         without -= {"save_every"}
+    if getattr(section, "loss", None) in OF_ROWS:
+        without -= {"micro_batch"}
     return _named(prefix, section.model_dump(mode="json", exclude=without))
 
 

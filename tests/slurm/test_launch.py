@@ -123,6 +123,41 @@ def test_the_printed_commands_are_a_script_that_submits_the_same_chain(
         launched(LaunchRequest(smoke, runs=tmp_path))
 
 
+def test_a_run_whose_jobs_wait_is_not_made_beside_them(
+    site: Callable[..., None], hermes_train: Callable[..., Any], smoke: Path, tmp_path: Path
+) -> None:
+    site(SBATCH="--hold")
+    launched(LaunchRequest(smoke, runs=tmp_path))
+    numbers = sorted(job.job for job in slurm.queued_jobs())
+    run = tmp_path / "smoke"
+
+    beside = hermes_train("run", smoke, "--runs", tmp_path, "--until", "prepare")
+
+    assert beside.returncode == 2
+    assert re.fullmatch(
+        rf"error: jobs of {run} are in the queue: {numbers[0]} \(smoke-prepare, pending\).*; nothing was started.*"
+        rf"take them out with `scancel {' '.join(map(str, numbers))}`\n",
+        beside.stderr,
+    )
+    assert not (run / "prepare").exists()
+
+    slurm.cancel(numbers)
+    wait_until_empty()
+    assert hermes_train("run", smoke, "--runs", tmp_path, "--until", "prepare").returncode == 0
+    assert (run / "prepare" / "manifest.json").exists()
+
+
+def test_a_run_that_was_launched_on_slurm_is_finished_where_there_is_none(
+    site: Callable[..., None], hermes_train: Callable[..., Any], smoke: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "smoke" / "jobs" / "prepare").mkdir(parents=True)
+
+    done = hermes_train("run", smoke, "--runs", tmp_path, "--until", "prepare", PATH="/nowhere")
+
+    assert done.returncode == 0, done.stderr
+    assert "is not known (there is no squeue on this machine)" in done.stdout
+
+
 @pytest.mark.parametrize("recipe", sorted(path.name for path in RECIPES.glob("*.yaml")))
 def test_slurm_takes_every_job_of_every_recipe(
     recipe: str, site: Callable[..., None], slurm_cluster: Any, tmp_path: Path

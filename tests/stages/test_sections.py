@@ -37,6 +37,9 @@ def out_of_date(*overrides):
         ("pack.workers=2", set()),
         ("pack.held_out=0.1", ALL - {"prepare", "filter"}),
         ("sft.save_every=5", set()),
+        ("sft.gradient_checkpointing=true", set()),
+        ("sft.micro_batch=2", set()),
+        ("dpo.micro_batch=2", set()),
         ("parallel.zero_stage=2", set()),
         ("parallel.quantised_weights=true", ALL - {"prepare", "filter", "pack"}),
         ("parallel.quantised_gradients=true", ALL - {"prepare", "filter", "pack"}),
@@ -46,6 +49,16 @@ def out_of_date(*overrides):
 )
 def test_a_setting_makes_out_of_date_what_it_matters_to(override, stages):
     assert out_of_date(override) == stages
+
+
+def test_micro_batches_matter_to_the_losses_that_compare_the_pairs_of_a_row():
+    of_rows = "dpo.loss=aot"
+    one, other = (
+        stage_inputs(load_recipe(SMOKE, given).recipe)["dpo"]
+        for given in ([of_rows], [of_rows, "dpo.micro_batch=2"])
+    )
+
+    assert one != other
 
 
 def test_the_checkpoints_to_choose_among_matter_only_where_the_best_is_chosen():

@@ -211,9 +211,11 @@ def _counted(config: PretrainedConfig) -> tuple[int, int]:
     """Return the parameters of a model, and those that a token meets, without making any weight."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.modeling_utils import set_zero3_state
 
     try:
-        with torch.device("meta"):
+        # Counted on one rank alone: transformers must not spread this model over the ranks, as it would under ZeRO-3.
+        with set_zero3_state(), torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]

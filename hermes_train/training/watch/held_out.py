@@ -59,8 +59,11 @@ class HeldOutLoss:
         return rows
 
     def _determine_best_metric(self, *args: Any, **kwargs: Any) -> bool:
-        """Say whether this step is the best so far. One that is not saved cannot be gone back to, and is none."""
-        if not self.control.should_save:
+        """Say whether this step is the best so far. One that is not saved cannot be gone back to, and is none; nor is
+        one that only a signal saves, which the unbroken run would not go back to."""
+        step = self.state.global_step
+        is_planned = step % self.args.save_steps == 0 or step >= self.state.max_steps
+        if not (self.control.should_save and is_planned):
             return False
         is_best: bool = super()._determine_best_metric(*args, **kwargs)  # type: ignore[misc]  # the Trainer's
         return is_best

@@ -34,14 +34,15 @@ class LossGuard(TrainerCallback):
         step_documents: StepDocuments,
         warn: Callable[[str], None],
         *,
-        can_skip: bool,
+        skipped: Sequence[str] | None,
     ) -> None:
-        """`folder` is the stage's. `warn` is called on rank 0. `can_skip`: whether the stage has `skip_documents`."""
+        """`folder` is the stage's. `warn` is called on rank 0. `skipped`: the entries of its `skip_documents`; None
+        where the stage has no such setting."""
         self._folder = folder
         self._spikes = spikes
         self._step_documents = step_documents
         self._warn = warn
-        self._can_skip = can_skip
+        self._skipped = skipped
         self._watch = LossWatch(spikes.window, spikes.deviations, spikes.ratio)
         self._step = 0
 
@@ -52,8 +53,9 @@ class LossGuard(TrainerCallback):
         steps = [
             line for line in read_metrics(self._folder / "metrics.jsonl") if line["step"] <= state.global_step
         ]
-        earlier = [line["loss"] for line in steps[-self._spikes.window :]]
-        self._watch = LossWatch(self._spikes.window, self._spikes.deviations, self._spikes.ratio, earlier)
+        self._watch = LossWatch(self._spikes.window, self._spikes.deviations, self._spikes.ratio)
+        for line in steps:
+            self._watch.judge(line["loss"], line.get("grad_norm"))
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -102,16 +104,18 @@ class LossGuard(TrainerCallback):
 
     def _way_on(self, path: Path) -> str:
         stage = self._folder.name
-        if not self._can_skip:
+        if self._skipped is None:
             return (
                 f"The ids of that step's pairs lie in {path}; {stage} cannot go on without some of its pairs: lower "
                 f"{stage}.learning_rate, and the stage begins anew; a leap is gone on from with "
                 f"-o {stage}.spikes.action=warn"
             )
+        # The option replaces the list that was given before.
+        skipped = ", ".join([*self._skipped, str(path)])
         return (
             "To go on without the labels of that step's documents, start the same command with "
-            f"-o '{stage}.skip_documents=[{path}]'; where the rate is too high, that helps only until the next time: "
-            f"lower {stage}.learning_rate"
+            f"-o '{stage}.skip_documents=[{skipped}]'; where the rate is too high, that helps only until the next "
+            f"time: lower {stage}.learning_rate"
         )
 
 

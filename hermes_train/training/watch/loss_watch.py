@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,9 +41,8 @@ class LossWatch:
     window.
     """
 
-    def __init__(self, window: int, deviations: float, ratio: float, earlier: Iterable[float] = ()) -> None:
-        """`earlier`: the losses of the steps before the first to be judged, oldest first."""
-        self._losses = deque((loss for loss in earlier if math.isfinite(loss)), maxlen=window)
+    def __init__(self, window: int, deviations: float, ratio: float) -> None:
+        self._losses: deque[float] = deque(maxlen=window)
         self._deviations = deviations
         self._ratio = ratio
 

@@ -8,16 +8,21 @@ from pathlib import Path
 from data_filters.errors import UserError
 
 
+def entries_of(skip_documents: str | list[str] | None) -> list[str]:
+    """Return the entries of the setting, which may be one, several or none."""
+    if skip_documents is None:
+        return []
+    return [skip_documents] if isinstance(skip_documents, str) else skip_documents
+
+
 def skipped_documents(entries: str | list[str] | None) -> frozenset[str]:
     """Return the ids that `skip_documents` names. An entry that ends in `.json` is a file; any other is an id.
 
     Raises UserError for a file that is not there or of another form than `stopped_at_step_<n>.json`:
     {"step": 731, "loss": "nan", "grad_norm": "nan", "documents": ["gsm8k/17", "chats/4#2"]}
     """
-    if entries is None:
-        return frozenset()
     identities: set[str] = set()
-    for entry in [entries] if isinstance(entries, str) else entries:
+    for entry in entries_of(entries):
         identities |= set(_documents_of(Path(entry))) if entry.endswith(".json") else {entry}
     return frozenset(identities)
 

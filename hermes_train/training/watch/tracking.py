@@ -48,15 +48,38 @@ class StageTracker:
     def start(self, config: Mapping[str, Any], lines: Sequence[Mapping[str, Any]] = ()) -> None:
         """Open the stage's run, or go on with it; `config` is what the run is told to be made from.
 
-        `lines` are those of metrics.jsonl up to here: those that the run may lack are sent again.
+        `lines` are those of metrics.jsonl up to here: those that the run may lack are sent again. Raises W&B's error
+        where the run cannot be opened the first time. Where it was open before, a warning is enough: a job that comes
+        back does not stop over a service that is down.
         """
         if self._section.mode == "disabled":
             return
-        import wandb
-
         id_file = self._folder / ID_FILE
         known = id_file.read_text(encoding="utf-8").strip() if id_file.exists() else None
-        self._run = wandb.init(
+        try:
+            self._run = self._opened(known, config)
+        # As in `log`.
+        except Exception as error:
+            if known is None:
+                raise
+            self._warn(
+                f"W&B does not open the run ({type(error).__name__}: {error}); {self._stage} goes on without it, and a "
+                "later process sends the figures"
+            )
+            return
+        if known is None:
+            with write_atomically(id_file) as file:
+                file.write(self._run.id)
+            return
+        sent = self._sent()
+        for line in lines:
+            if line["step"] > sent:
+                self.log(line)
+
+    def _opened(self, known: str | None, config: Mapping[str, Any]) -> Any:
+        import wandb
+
+        return wandb.init(
             id=known or uuid.uuid4().hex[:12],
             # A run that was begun is gone on with or the reason told, never begun a second time beside the first.
             # Offline there is nothing to ask: the parts come together by their id when they are synced.
@@ -71,14 +94,6 @@ class StageTracker:
             config=dict(config),
             settings=wandb.Settings(console="off"),
         )
-        if known is None:
-            with write_atomically(id_file) as file:
-                file.write(self._run.id)
-            return
-        sent = self._sent()
-        for line in lines:
-            if line["step"] > sent:
-                self.log(line)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Send a step's line of metrics.jsonl; steps that the run has already, from before a restart, are left out."""
@@ -100,17 +115,29 @@ class StageTracker:
         """Send what an evaluation wrote: scores by mode as the run's summary, answers and verdicts as a table."""
         if self._run is None:
             return
-        import wandb
-
         rows = [
             [*(row[name] for name in _FIELDS), row["verdict"]["outcome"], row["verdict"]["reason"]]
             for row in read_jsonl(evaluated / "answers.jsonl")
         ]
-        self._run.log({"answers": wandb.Table(columns=[*_FIELDS, "outcome", "reason"], data=rows)})
         scores = json.loads((evaluated / "scores.json").read_text(encoding="utf-8"))["modes"]
-        for mode, score in scores.items():
-            numbers = {name: value for name, value in score.items() if isinstance(value, int | float)}
-            self._run.summary.update({f"evaluate/{mode}/{name}": value for name, value in numbers.items()})
+        numbers = {
+            f"evaluate/{mode}/{name}": value
+            for mode, score in scores.items()
+            for name, value in score.items()
+            if isinstance(value, int | float)
+        }
+        try:
+            self._send_answers(rows, numbers)
+        # As in `log`.
+        except Exception as error:
+            self._run = None
+            self._warn(f"W&B is lost ({type(error).__name__}: {error}); the answers are in {evaluated}")
+
+    def _send_answers(self, rows: list[list[Any]], numbers: Mapping[str, float]) -> None:
+        import wandb
+
+        self._run.log({"answers": wandb.Table(columns=[*_FIELDS, "outcome", "reason"], data=rows)})
+        self._run.summary.update(dict(numbers))
 
     def end(self) -> None:
         """Close the run, so that the next stage opens its own."""

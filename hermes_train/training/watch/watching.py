@@ -31,6 +31,7 @@ from hermes_train.training.watch.metrics import read_metrics
 from hermes_train.training.watch.pace import Pace
 from hermes_train.training.watch.progress import ProgressBar
 from hermes_train.training.watch.signals import StopSignal
+from hermes_train.training.watch.skipping import entries_of
 from hermes_train.training.watch.stage_log import Entry, StageLog
 from hermes_train.training.watch.step_timing import StepTimes
 from hermes_train.training.watch.stopping import StopWhenAsked
@@ -96,7 +97,9 @@ def watching(trainer: PackTrainer | PairTrainer, watched: Watched) -> Iterator[N
         watched.section.spikes,
         watched.data.step_documents,
         warn,
-        can_skip=isinstance(watched.section, PackTrainingSection),
+        skipped=entries_of(watched.section.skip_documents)
+        if isinstance(watched.section, PackTrainingSection)
+        else None,
     )
     ready, stop = _WhenReady(trainer, guard, warn), StopWhenAsked()
     hang = HangWatch(watched.folder, log)

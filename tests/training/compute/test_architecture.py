@@ -15,6 +15,7 @@ from transformers import (
     Qwen3Config,
     Qwen3MoeConfig,
 )
+from transformers.integrations import HfDeepSpeedConfig, is_deepspeed_zero3_enabled
 
 from data_filters.errors import UserError
 from hermes_train.training.compute.architecture import KNOWN_BASES, Architecture
@@ -147,6 +148,19 @@ def test_other_families_are_counted_on_the_meta_device(tmp_path: Path) -> None:
         expected = AutoModelForCausalLM.from_config(config).num_parameters()
 
     assert Architecture.of_folder(written(config, tmp_path)).parameters == expected
+
+
+def test_other_families_are_counted_whole_where_zero_3_spreads_models_over_ranks(tmp_path: Path) -> None:
+    config = GPTNeoXConfig(
+        vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
+    )
+    alone = Architecture.of_folder(written(config, tmp_path))
+
+    zero_3 = HfDeepSpeedConfig({"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1})
+
+    assert is_deepspeed_zero3_enabled()
+    assert Architecture.of_folder(tmp_path) == alone
+    del zero_3
 
 
 @pytest.mark.parametrize("content", [None, "{"])

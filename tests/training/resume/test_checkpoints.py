@@ -53,6 +53,14 @@ def test_a_stopped_stage_goes_on_after_its_last_step(stopped, stage, capsys):
     assert "sft goes on after step 5" in capsys.readouterr().out
 
 
+def test_a_stage_goes_on_with_other_micro_batches_to_the_same_losses(stopped, stage):
+    """As after a stop for want of memory: how the global batch is split is no reason to begin anew."""
+    go_on(stopped, stage, micro_batch=2)
+
+    resumed, unbroken = (dict(losses(folder)) for folder in (stage, stopped / "unbroken"))
+    assert resumed == pytest.approx(unbroken, rel=1e-6)
+
+
 def test_a_stage_killed_while_it_saved_its_model_is_not_trained_one_step_more(stopped, tmp_path):
     stage = shutil.copytree(stopped / "unbroken", tmp_path / "sft")
     shutil.rmtree(stage / "model")

@@ -154,6 +154,19 @@ def test_the_best_checkpoint_stays_beside_the_last_two_and_the_model_is_made_fro
 
 
 @pytest.mark.long
+def test_a_step_that_only_a_signal_saved_is_not_gone_back_to(root):
+    unbroken = replace(too_fast(root, "rare/unbroken"), save_every=8, evaluate_every=1)
+    stopped = replace(unbroken, folder=str(root / "rare" / "stopped"), stop_after=BEST)
+
+    for stage in (unbroken, stopped, replace(stopped, stop_after=None)):
+        train(stage)
+
+    found = held_out_losses(root / "rare" / "stopped")
+    assert min(found, key=found.get) == BEST
+    assert model_bytes(root / "rare" / "stopped") == model_bytes(root / "rare" / "unbroken")
+
+
+@pytest.mark.long
 @pytest.mark.distributed
 def test_ranks_under_zero_3_go_back_to_their_best_step(root, one_rank, two_ranks):
     found = held_out_losses(two_ranks / "best")
