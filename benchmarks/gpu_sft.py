@@ -213,7 +213,16 @@ def measure(name: str, trainer: str, steps: int) -> Measured:
     architecture = Architecture.of_config(training.model.config)
     trained = "lora" if case.lora else "full"
     operations = np.mean(
-        [step_flops(architecture, data.step_lengths(0, 1, step), trained) for step in range(WARM_UP, steps)]
+        [
+            # TRL's loss multiplies the head for every token, ours for the labelled ones.
+            step_flops(
+                architecture,
+                data.step_lengths(0, 1, step),
+                trained,
+                data.step_tokens(0, 1, step)[1] if trainer == "ours" else None,
+            )
+            for step in range(WARM_UP, steps)
+        ]
     )
     peak = peak_flops(device_name())
     return Measured(

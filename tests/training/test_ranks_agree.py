@@ -1,8 +1,12 @@
 """Two and four ranks on CPU give what one process gives, losses and final weights, however the model is spread, and a
 stage that goes on with another number of ranks goes on to those of the unbroken one."""
 
+import shutil
+
 import pytest
 from rank_plans import STAGES, assert_same_weights, losses
+
+from hermes_train.training.resume.universal import convert, is_converted
 
 pytestmark = [pytest.mark.distributed, pytest.mark.long]
 
@@ -60,3 +64,19 @@ def test_losses_and_weights_go_on_as_without_the_move(rank_runs, move, stage):
     assert max(abs(a - b) / abs(a) for a, b in pairs) <= 1e-5
     assert_same_weights(unbroken / "model", moved / "model", 1e-5)
     assert "goes on after step 3" in (moved / "log.txt").read_text()
+
+
+def test_a_universal_form_that_was_damaged_is_made_anew(rank_runs, tmp_path):
+    checkpoint = shutil.copytree(
+        rank_runs / "from_4_to_1" / "lora" / "checkpoint-3", tmp_path / "checkpoint-3"
+    )
+    weight = min((checkpoint / "global_step3_universal" / "zero").rglob("fp32.pt"))
+    size = weight.stat().st_size
+    assert is_converted(checkpoint)
+
+    weight.write_bytes(weight.read_bytes()[:-100])
+
+    assert not is_converted(checkpoint)
+    convert(checkpoint)
+    assert is_converted(checkpoint)
+    assert weight.stat().st_size == size

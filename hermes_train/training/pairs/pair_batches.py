@@ -131,9 +131,10 @@ class PairRows:
     def _row(self, number: int) -> Row:
         step, place = divmod(number, self.plan.pairs.shape[1])
         chosen_tokens = self.data.lengths.chosen[self.plan.pairs[step]].sum(axis=-1)
-        share = chosen_tokens[place] / chosen_tokens.mean()
+        # A ratio of whole numbers: under DeepSpeed the Trainer rounds floats among the inputs to bfloat16.
+        share = np.array([chosen_tokens[place] * len(chosen_tokens), chosen_tokens.sum()], np.int64)
         row = self.data.row(self.plan.pairs[step, place], int(self.plan.row_lengths[step, place]))
-        return row | {"chosen_share": np.array(share, np.float32)}
+        return row | {"chosen_share": share}
 
     def step_tokens(self, step: int) -> tuple[int, int]:
         """Return (tokens, labelled tokens) of a step, counted from 0, padding left out."""

@@ -61,7 +61,8 @@ class PairTrainer(WatchedSteps, WholeCheckpoints, DPOTrainer):
                 "pairs are for training; held-out rows are scored by the evaluate stage"
             )
         pairs, modes = inputs.pop("pairs"), inputs.pop("modes")
-        share = float(inputs.pop("chosen_share"))
+        of_row, of_step = inputs.pop("chosen_share").tolist()
+        share = of_row / of_step
         # TRL's SFT term is a mean over the row's chosen tokens: made one over those of the global batch.
         self.loss_weights = [
             weight * share if loss == "sft" else weight

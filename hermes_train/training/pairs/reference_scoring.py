@@ -17,6 +17,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from hermes_train.recipe.training_sections import DpoSection
+from hermes_train.training.compute.kernels import choose_kernels
 from hermes_train.training.pairs.pair_batches import PairData, collate_row
 from hermes_train.training.pairs.pair_loss import answer_log_probabilities
 from hermes_train.training.pairs.pair_plan import row_lengths, scoring_rows
@@ -57,7 +58,9 @@ def _compute(trainer: DPOTrainer, dpo: DpoSection) -> str:
     rounded = trainer.is_deepspeed_enabled or dpo.lora is not None
     weights = "bf16" if dpo.precision == "bf16" and rounded else "fp32"
     quantized = dpo.lora.quantize if dpo.lora else "none"
-    return f"computed in {dpo.precision}, weights in {weights if quantized == 'none' else quantized}"
+    # Other kernels round in another order: a policy that has not moved would not have its reference's numbers.
+    paths = f"attention {trainer.model.config._attn_implementation}, kernels {choose_kernels(dpo.kernels)}"
+    return f"computed in {dpo.precision}, weights in {weights if quantized == 'none' else quantized}, {paths}"
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Log-probabilities of the pairs under the model that DPO starts from: a step of its own, done once and kept.
 
 Training then holds one model. What is known lies in a folder whose name is a hash of the model's bytes, the pairs'
-tokens and the precision; it is written in parts of some hundred pairs, each whole or not there, so that a run that was
-killed goes on where it was and a run with another loss, rate or number of ranks finds all of it.
+tokens, the precision and the kernels; it is written in parts of some hundred pairs, each whole or not there, so that a
+run that was killed goes on where it was and a run with another loss, rate or number of ranks finds all of it.
 
     references/digests.json               of the model's files, so that their bytes are read once
     references/3f0c.../about.json         what the name was made from
@@ -50,7 +50,7 @@ class ReferenceKey:
     """Name of the pairs' tokens."""
     pair_count: int
     compute: str
-    """Precision of the forward pass, and how its weights are held."""
+    """Precision of the forward pass, how its weights are held, and its kernels."""
 
     @property
     def name(self) -> str:

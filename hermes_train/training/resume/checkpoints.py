@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,12 +55,8 @@ class Found:
 
 def mark_complete(checkpoint: Path, facts: CheckpointFacts) -> None:
     """Declare a checkpoint whole, with the sizes of the files that it has now."""
-    files = {
-        str(path.relative_to(checkpoint)): path.stat().st_size
-        for path in sorted(checkpoint.rglob("*"))
-        if path.is_file()
-    }
-    write_json(checkpoint / MARK, msgspec.to_builtins(msgspec.structs.replace(facts, files=files)))
+    complete = msgspec.structs.replace(facts, files=file_sizes(checkpoint))
+    write_json(checkpoint / MARK, msgspec.to_builtins(complete))
 
 
 def find_checkpoints(folder: Path) -> Found:
@@ -139,11 +136,24 @@ def damage_of(checkpoint: Path) -> str | None:
     if not (checkpoint / MARK).exists():
         return f"{MARK} is missing"
     try:
-        files = facts_of(checkpoint).files
+        return changed_file(checkpoint, facts_of(checkpoint).files)
     except msgspec.DecodeError as error:
         return f"{MARK} is damaged ({error})"
-    for name, size in files.items():
-        path = checkpoint / name
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file in a folder and below, by its path within it."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def changed_file(folder: Path, sizes: Mapping[str, int]) -> str | None:
+    """Return which file is gone or has another size than it had, or None."""
+    for name, size in sizes.items():
+        path = folder / name
         if not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != size:

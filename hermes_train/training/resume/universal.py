@@ -5,9 +5,10 @@ Beside `checkpoint-500/global_step500`, which has a part of everything for each 
 
     zero/model.norm.weight/{fp32,exp_avg,exp_avg_sq}.pt     the weight and AdamW's two averages of its gradients
 
-and at last `checkpoint-500/latest_universal` with the folder's name. It is done once, by rank 0 in a process of its
-own, before the ranks join, so that none of them waits in a collective call for hours. DeepSpeed loads it on any number
-of ranks; a single process, which trains without DeepSpeed, loads it here.
+and `checkpoint-500/latest_universal` with the folder's name; at last this module writes `universal_files.json`, the
+bytes of each file. It is done once, by rank 0 in a process of its own, before the ranks join, so that none of them
+waits in a collective call for hours; a form that was damaged since is made anew. DeepSpeed loads it on any number of
+ranks; a single process, which trains without DeepSpeed, loads it here.
 """
 
 from __future__ import annotations
@@ -17,19 +18,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import torch
 
 from data_filters.errors import RunFailedError
+from hermes_train.runs import write_json
 from hermes_train.training import ranks
-from hermes_train.training.resume.checkpoints import step_of
+from hermes_train.training.resume.checkpoints import changed_file, file_sizes, step_of
 
 _MARK = "latest_universal"
+_SIZES = "universal_files.json"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def is_converted(checkpoint: Path) -> bool:
-    """Say whether a checkpoint has a universal form."""
-    return (checkpoint / _MARK).is_file()
+    """Say whether a checkpoint has a universal form that is whole."""
+    try:
+        sizes = msgspec.json.decode((checkpoint / _SIZES).read_bytes(), type=dict[str, int])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return False
+    return (checkpoint / _MARK).is_file() and changed_file(_folder(checkpoint), sizes) is None
 
 
 def convert(checkpoint: Path) -> None:
@@ -45,7 +53,8 @@ def convert(checkpoint: Path) -> None:
 def _convert(checkpoint: Path) -> None:
     sharded = checkpoint / (checkpoint / "latest").read_text(encoding="utf-8").strip()
     folder = sharded.with_name(sharded.name + "_universal")
-    # What a killed conversion left.
+    # What a killed conversion left, or one that was damaged since.
+    (checkpoint / _SIZES).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
     folders = ["--input_folder", str(sharded), "--output_folder", str(folder)]
@@ -57,11 +66,12 @@ def _convert(checkpoint: Path) -> None:
             f"{checkpoint} cannot be converted for another number of ranks: {last}; continue on as many ranks as it "
             "was saved by"
         )
+    write_json(checkpoint / _SIZES, file_sizes(_folder(checkpoint)))
 
 
 def load_weights(checkpoint: Path, model: torch.nn.Module) -> None:
     """Fill the trainable parameters of a model that is whole in this process."""
-    folder = _folder(checkpoint)
+    folder = _weights(checkpoint)
     with torch.no_grad():
         for name, parameter in _trainable(model):
             parameter.copy_(_read(folder / name / "fp32.pt", parameter))
@@ -69,7 +79,7 @@ def load_weights(checkpoint: Path, model: torch.nn.Module) -> None:
 
 def load_optimizer(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Fill the state of PyTorch's AdamW over the trainable parameters of `model`."""
-    folder, step = _folder(checkpoint), float(step_of(checkpoint))
+    folder, step = _weights(checkpoint), float(step_of(checkpoint))
     # Accelerate wraps the optimizer.
     inner = getattr(optimizer, "optimizer", optimizer)
     for name, parameter in _trainable(model):
@@ -79,7 +89,11 @@ def load_optimizer(checkpoint: Path, model: torch.nn.Module, optimizer: torch.op
 
 
 def _folder(checkpoint: Path) -> Path:
-    return checkpoint / (checkpoint / _MARK).read_text(encoding="utf-8").strip() / "zero"
+    return checkpoint / (checkpoint / _MARK).read_text(encoding="utf-8").strip()
+
+
+def _weights(checkpoint: Path) -> Path:
+    return _folder(checkpoint) / "zero"
 
 
 def _trainable(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

@@ -25,6 +25,7 @@ class HeldOutLoss:
     accelerator: Any
     args: Any
     control: Any
+    state: Any
     _shares: Any
     _held_out_losses: ModeLosses
 

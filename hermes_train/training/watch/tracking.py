@@ -143,9 +143,13 @@ class StageTracker:
         """Close the run, so that the next stage opens its own."""
         if self._run is None:
             return
+        import wandb
+
         run, self._run = self._run, None
         try:
             run.finish()
+            # W&B's own process may hold the run's id a moment longer, and refuse it to whoever opens the run next.
+            wandb.teardown()
         # As in `log`.
         except Exception as error:
             self._warn(f"W&B is lost ({type(error).__name__}: {error}); it is told by the next process")

@@ -1,10 +1,12 @@
 """The optimizer's state lies where its parameters lie, by whichever way it was loaded."""
 
+import json
+
 import pytest
 import torch
 
 from hermes_train.training.resume import universal
-from hermes_train.training.resume.checkpoints import CheckpointFacts, mark_complete
+from hermes_train.training.resume.checkpoints import CheckpointFacts, file_sizes, mark_complete
 from hermes_train.training.resume.whole_checkpoints import WholeCheckpoints
 
 
@@ -28,6 +30,7 @@ def checkpoint(model, tmp_path):
     for name in ("fp32", "exp_avg", "exp_avg_sq"):
         torch.save({"param": torch.zeros(6)}, weight / f"{name}.pt")
     (folder / "latest_universal").write_text("global_step7_universal")
+    (folder / "universal_files.json").write_text(json.dumps(file_sizes(weight.parents[1])))
     torch.save(adamw(model)[1].state_dict(), folder / "scheduler.pt")
     mark_complete(folder, CheckpointFacts(7, 2, 3, "model"))
     return folder
