@@ -64,6 +64,9 @@ def write_model_files(
             )
             for each in tensors:
                 out.write(_next_bytes(each, coming))
+    # To its end: what gives the values looks there whether all has been used.
+    for name, _ in coming:
+        raise ValueError(f"nothing was to come any more, but {name} came")
     if len(files) > 1:
         _write_index(files, folder / INDEX_FILE)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -22,6 +23,9 @@ from hermes_train.training.weights.model_files import SHARD_BYTES, TensorPlan, w
 from hermes_train.training.weights.reopening import check_model
 
 Named = Mapping[str, torch.nn.Parameter]
+
+_NOTHING = ("", torch.empty(0))
+"""What a rank is given that writes nothing."""
 
 
 def save_trained(
@@ -46,17 +50,26 @@ def save_trained(
         adapters = dict(gathered(adapters_of(model), torch.float32))
         stored = open_checkpoint(origin)
         plan = [TensorPlan(tensor.name, tensor.shape, dtype) for tensor in stored.tensors.values()]
-        values = merged(stored, adapters, lora.alpha / lora.rank, dtype) if ranks.is_main() else ()
+        of_rank_0 = merged(stored, adapters, lora.alpha / lora.rank, dtype)
+        values = _together(of_rank_0 if ranks.is_main() else repeat(_NOTHING, len(plan)))
     if ranks.is_main():
         with write_folder_whole(destination) as aside:
             write_model_files(aside, plan, values, shard_bytes)
             _write_beside(aside, origin, dtype)
             check_model(aside, dtype)
     else:
-        # Each weight is gathered by all ranks together.
+        # Each weight is gathered, or waited for, by all ranks together.
         for _ in values:
             pass
     ranks.wait_for_all()
+
+
+def _together(values: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the values; each is waited for on all ranks. The merging of a large model on rank 0 alone may take longer
+    than the others may wait in one collective call."""
+    for value in values:
+        ranks.wait_for_all()
+        yield value
 
 
 def shape_of(parameter: torch.nn.Parameter) -> tuple[int, ...]:

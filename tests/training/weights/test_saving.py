@@ -66,6 +66,17 @@ def test_adapters_are_merged_as_peft_merges_them(origin, tmp_path):
         torch.testing.assert_close(weight, merged[name])
 
 
+def test_an_adapter_that_belongs_to_no_weight_is_told_and_no_model_is_left(origin, tmp_path):
+    lora = LoraSection(rank=4, alpha=8)
+    model = peft.get_peft_model(load(origin), lora_config(lora))
+    shorter = write_model(tmp_path / "shorter", layers=1)
+
+    with pytest.raises(ValueError, match=r"layers\.1\..*belong to no weight"):
+        save_trained(model, shorter, tmp_path / "saved", FLOAT32, lora)
+
+    assert not (tmp_path / "saved").exists()
+
+
 def rewritten(folder, change):
     tensors = load_file(folder / "model.safetensors")
     change(tensors)
