@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/hermes-train run recipes/demo.yaml
 
 test: setup
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: setup
 	$(BIN)/ruff check .

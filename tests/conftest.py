@@ -29,12 +29,6 @@ MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 WandbRecords = Callable[[Path], list[list[Any]]]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the files with long tests first, so that no worker is left with one at the end."""
-    long_files = {item.path for item in items if item.get_closest_marker("long")}
-    items.sort(key=lambda item: item.path not in long_files)
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Turn a skip into a failure where HERMES_TRAIN_NO_SKIPS is set: a test that silently skips proves nothing."""
