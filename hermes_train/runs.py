@@ -32,6 +32,7 @@ import msgspec
 from data_filters.errors import RunFailedError as RunFailedError
 from data_filters.errors import UserError
 from data_filters.files import write_atomically
+from hermes_train.recipe.overrides import as_options
 
 STAGES = ("prepare", "filter", "pack", "sft", "hybrid", "dpo", "evaluate", "export")
 """The stages of a run, in order."""
@@ -71,7 +72,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 def recipe_and_options(recipe: str, runs: Path, overrides: Iterable[str]) -> list[str]:
     """Return what stands behind the name of a command for this recipe in this folder, as a user would type it."""
     folder = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
-    return [recipe, *folder, *(part for override in overrides for part in ("-o", override))]
+    return [recipe, *folder, *as_options(overrides)]
 
 
 class RunHeldError(UserError):

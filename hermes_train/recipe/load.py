@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from data_filters.errors import UserError
 from hermes_train.recipe.complaints import complaints
 from hermes_train.recipe.extends import read_with_bases
-from hermes_train.recipe.overrides import apply_override, parse_override
+from hermes_train.recipe.overrides import apply_override, as_options, parse_override
 from hermes_train.recipe.schema import Recipe
 from hermes_train.recipe.tree import Entry, Origin, Plain, dotted, leaves, origin_at, plain
 
@@ -34,7 +34,7 @@ class LoadedRecipe:
     @property
     def override_options(self) -> list[str]:
         """The overrides as they stand on a command line: -o sft.steps=5 -o ..."""
-        return [part for override in self.overrides for part in ("-o", override)]
+        return as_options(self.overrides)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:

@@ -7,6 +7,7 @@ default. Unlike a file it can also reach into a list, by position or by the item
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from data_filters.errors import UserError
@@ -21,6 +22,11 @@ class Override:
     keys: tuple[str, ...]
     value: Entry
     text: str
+
+
+def as_options(overrides: Iterable[str]) -> list[str]:
+    """Return overrides as they stand on a command line: -o sft.steps=5 -o ..."""
+    return [part for override in overrides for part in ("-o", override)]
 
 
 def parse_override(text: str) -> Override:

@@ -242,10 +242,9 @@ class _Attempting:
         return signals.EXIT_STOPPED
 
     def _script(self, what: str) -> Sequence[str]:
-        overrides = [part for override in self.pipeline.loaded.overrides for part in ("-o", override)]
-        runs = self.pipeline.run_folder.path.parent
+        loaded, runs = self.pipeline.loaded, self.pipeline.run_folder.path.parent
         script = str(LAUNCH / "torchrun.sh")
-        return [script, what, str(self.pipeline.loaded.path), "--runs", str(runs), *overrides]
+        return [script, what, str(loaded.path), "--runs", str(runs), *loaded.override_options]
 
     def _variables(self) -> dict[str, str]:
         """Return the environment of a step. Each has a port of its own: a stale one is never taken."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class StageTracker:
         known = id_file.read_text(encoding="utf-8").strip() if id_file.exists() else None
         try:
             self._run = self._opened(known, config)
-        # As in `log`.
+        # As in `_going_on`.
         except Exception as error:
             if known is None:
                 raise
@@ -100,15 +101,9 @@ class StageTracker:
         if self._run is None:
             return
         figures = {name: value for name, value in line.items() if name != "step"}
-        try:
+        with self._going_on("training goes on, and it is told later"):
             if line["step"] >= self._run.step:
                 self._run.log(figures, step=line["step"])
-        # W&B's errors have no base in common, and none is worth the run: metrics.jsonl has the figures.
-        except Exception as error:
-            self._run = None
-            self._warn(
-                f"W&B is lost ({type(error).__name__}: {error}); training goes on, and it is told later"
-            )
         self._last_step = line["step"]
 
     def log_answers(self, evaluated: Path) -> None:
@@ -126,18 +121,21 @@ class StageTracker:
             for name, value in score.items()
             if isinstance(value, int | float)
         }
-        try:
-            self._send_answers(rows, numbers)
-        # As in `log`.
-        except Exception as error:
-            self._run = None
-            self._warn(f"W&B is lost ({type(error).__name__}: {error}); the answers are in {evaluated}")
-
-    def _send_answers(self, rows: list[list[Any]], numbers: Mapping[str, float]) -> None:
         import wandb
 
-        self._run.log({"answers": wandb.Table(columns=[*_FIELDS, "outcome", "reason"], data=rows)})
-        self._run.summary.update(dict(numbers))
+        with self._going_on(f"the answers are in {evaluated}"):
+            self._run.log({"answers": wandb.Table(columns=[*_FIELDS, "outcome", "reason"], data=rows)})
+            self._run.summary.update(numbers)
+
+    @contextmanager
+    def _going_on(self, told: str) -> Iterator[None]:
+        """Give up the run, and say so, where W&B fails within the block."""
+        try:
+            yield
+        # W&B's errors have no base in common, and none is worth the run: metrics.jsonl has the figures.
+        except Exception as error:
+            self._run = None
+            self._warn(f"W&B is lost ({type(error).__name__}: {error}); {told}")
 
     def end(self) -> None:
         """Close the run, so that the next stage opens its own."""
@@ -150,7 +148,7 @@ class StageTracker:
             run.finish()
             # W&B's own process may hold the run's id a moment longer, and refuse it to whoever opens the run next.
             wandb.teardown()
-        # As in `log`.
+        # As in `_going_on`.
         except Exception as error:
             self._warn(f"W&B is lost ({type(error).__name__}: {error}); it is told by the next process")
             return
